@@ -1,0 +1,124 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// EventSource turns something that happens outside into events on the bus.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=es
+type EventSource struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec EventSourceSpec `json:"spec"`
+	// +optional
+	Status Status `json:"status,omitempty"`
+}
+
+// EventSourceList is a list of EventSources.
+//
+// +kubebuilder:object:root=true
+type EventSourceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []EventSource `json:"items"`
+}
+
+// EventSourceSpec is what the user asks for. Beside the fields below, the spec
+// has one key per kind of source (webhook, calendar, ...), which maps event
+// names to the configuration of that kind.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type EventSourceSpec struct {
+	// EventBusName names the EventBus to publish to. Defaults to "default".
+	// +optional
+	EventBusName string `json:"eventBusName,omitempty"`
+	// Template adjusts the pods.
+	// +optional
+	Template *Template `json:"template,omitempty"`
+	// Replicas is the number of pods. Defaults to 1.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+	// Service is put in front of the pods if it has ports.
+	// +optional
+	Service *Service `json:"service,omitempty"`
+
+	// Sources is kind -> event name -> configuration.
+	Sources map[string]map[string]apiextv1.JSON `json:"-"`
+	// Stray holds keys that are no fixed field and cannot be a kind of source,
+	// because their value is not an object of objects.
+	Stray map[string]apiextv1.JSON `json:"-"`
+}
+
+// Bus is the name of the EventBus that applies.
+func (s *EventSourceSpec) Bus() string { return busName(s.EventBusName) }
+
+// Service describes the Kubernetes Service in front of an EventSource.
+type Service struct {
+	// +optional
+	Metadata *Metadata `json:"metadata,omitempty"`
+	// +optional
+	Ports []corev1.ServicePort `json:"ports,omitempty"`
+	// +optional
+	ClusterIP string `json:"clusterIP,omitempty"`
+}
+
+// EventCommon is embedded (inline) by the configuration of most kinds of source.
+type EventCommon struct {
+	// Filter drops events for which it is not true.
+	// +optional
+	Filter *EventSourceFilter `json:"filter,omitempty"`
+	// Metadata is put into every event's data, under the key metadata.
+	// +optional
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// EventSourceFilter is an expression over the data of an event.
+type EventSourceFilter struct {
+	// Expression is in the language of expr-lang.org; its names are the
+	// top-level keys of the data, with - written as _. It has to give a
+	// boolean. An empty expression lets everything pass.
+	// +optional
+	Expression string `json:"expression,omitempty"`
+}
+
+// WebhookContext says where a source listens for HTTP requests.
+type WebhookContext struct {
+	// Endpoint is the path, for example /push. It may have variables, /push/{team}.
+	Endpoint string `json:"endpoint"`
+	// Method is the HTTP method to answer. Defaults to POST.
+	// +optional
+	Method string `json:"method,omitempty"`
+	// Port to listen on, a quoted number. Defaults to "12000".
+	// +optional
+	Port string `json:"port,omitempty"`
+	// URL is the address under which the outside reaches this endpoint, used to
+	// register it upstream.
+	// +optional
+	URL string `json:"url,omitempty"`
+	// ServerCertSecret is the server's certificate, PEM. With it and
+	// serverKeySecret the port speaks HTTPS.
+	// +optional
+	ServerCertSecret *corev1.SecretKeySelector `json:"serverCertSecret,omitempty"`
+	// ServerKeySecret is the key of the server's certificate, PEM.
+	// +optional
+	ServerKeySecret *corev1.SecretKeySelector `json:"serverKeySecret,omitempty"`
+	// Metadata is put into every event's data, under the key metadata.
+	// +optional
+	Metadata map[string]string `json:"metadata,omitempty"`
+	// AuthSecret is a token that every request has to carry as
+	// "Authorization: Bearer TOKEN".
+	// +optional
+	AuthSecret *corev1.SecretKeySelector `json:"authSecret,omitempty"`
+	// BasicAuth is a user name and a password that every request has to carry. Signalbox.
+	// +optional
+	BasicAuth *BasicAuth `json:"basicAuth,omitempty"`
+	// MaxPayloadSize is the largest body that is taken, in bytes. Defaults to 1048576.
+	// +optional
+	MaxPayloadSize *int64 `json:"maxPayloadSize,omitempty"`
+}
