@@ -6,9 +6,8 @@ import (
 	"reflect"
 	"strings"
 
-	kjson "sigs.k8s.io/json"
-
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	kjson "sigs.k8s.io/json"
 )
 
 // The specs of this package are open: they have fixed fields and keep every
@@ -18,6 +17,12 @@ type (
 	fixedEventSourceSpec EventSourceSpec
 	fixedTriggerTemplate TriggerTemplate
 )
+
+// KeepsOtherKeys marks the spec as open.
+func (EventSourceSpec) KeepsOtherKeys() {}
+
+// KeepsOtherKeys marks the template as open.
+func (TriggerTemplate) KeepsOtherKeys() {}
 
 // UnmarshalJSON reads the fixed fields, then every other key as a kind of source.
 func (s *EventSourceSpec) UnmarshalJSON(b []byte) error {

@@ -53,16 +53,16 @@ func (k Kind[E, T]) Build(c Config, e E) (T, error) { return k.build(c, e) }
 // Decode reads a configuration (JSON), fills in its defaults and validates it.
 // The error holds everything found, warnings too (unknown keys are warnings):
 // v1alpha1.Fatal tells whether the configuration can be used. The Config is nil
-// only if raw does not fit the type at all.
+// if a value is of a wrong type; what else is wrong is told all the same.
 func (k Kind[E, T]) Decode(raw []byte) (Config, error) {
-	found := Check(k.config, raw)
-	if v1alpha1.Fatal(found) != nil {
-		return nil, found
-	}
+	good, found := Prune(k.config, raw)
 	c := reflect.New(k.config).Interface().(Config)
-	if err := json.UnmarshalCaseSensitivePreserveInts(raw, c); err != nil {
+	if err := json.UnmarshalCaseSensitivePreserveInts(good, c); err != nil {
 		return nil, errors.Join(found, v1alpha1.Invalid("", "%v", err))
 	}
 	c.Default()
+	if v1alpha1.Fatal(found) != nil {
+		return nil, errors.Join(found, Beside(c.Validate(), found))
+	}
 	return c, errors.Join(found, c.Validate())
 }

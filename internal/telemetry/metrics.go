@@ -25,6 +25,7 @@ type Metrics struct {
 	RetriesFailed  *prometheus.CounterVec
 	ActionDuration *prometheus.HistogramVec
 	Rejected       *prometheus.CounterVec
+	Undecided      *prometheus.CounterVec
 	DeadLettered   *prometheus.CounterVec
 	EventToAction  *prometheus.HistogramVec
 }
@@ -63,6 +64,7 @@ func New(version, commit string) *Metrics {
 	m.RetriesFailed = counter("argo_events_action_retries_failed_total", "Firings that failed for good.", triggerLabels)
 	m.ActionDuration = histogram("argo_events_action_duration_milliseconds", "Duration of one attempt.", triggerLabels, millis)
 	m.Rejected = counter("signalbox_events_rejected_total", "Events that no dependency of the trigger let pass.", triggerLabels)
+	m.Undecided = counter("signalbox_events_undecided_total", "Evaluations of a dependency that ended in an error: a missing path, a script that failed.", triggerLabels)
 	m.DeadLettered = counter("signalbox_dead_letters_total", "Dead letters stored.", triggerLabels)
 	m.EventToAction = histogram("signalbox_event_to_action_seconds", "From an event's being stored to its action's being done.", triggerLabels,
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800})
