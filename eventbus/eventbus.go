@@ -63,8 +63,11 @@ type ConsumerConfig struct {
 // that work goes on, so that no other replica gets the message; when the
 // process dies another one gets it after AckWait.
 type Delivery struct {
-	// Event as it was published; nil if Redrive is set.
+	// Event as it was published; nil if Redrive is set. If Err is set it is a
+	// substitute with the message's data, fit for a dead letter.
 	Event *event.Event
+	// Err says why the message could not be decoded. Trying again cannot help.
+	Err error
 	// From is where the event was published to.
 	From Address
 	// Redrive is the ID of a dead letter that is to be fired again; empty for an event.
@@ -135,6 +138,9 @@ type DeadLetter struct {
 	// Events of the firing by dependency name, as they were on the bus (before
 	// any transform). List leaves them out.
 	Events map[string]DeadEvent `json:"events,omitempty"`
+	// Unevaluated is set for an event that did not get as far as a firing,
+	// because it could not be read or transformed.
+	Unevaluated bool `json:"unevaluated,omitempty"`
 	// Redriven is when it was last sent to be fired again; zero if never.
 	Redriven time.Time `json:"redriven,omitzero"`
 }
