@@ -98,6 +98,8 @@ type Route struct {
 	// ServerCert and ServerKey make the port speak HTTPS; both or none, and the
 	// same for all routes of a port.
 	ServerCert, ServerKey *corev1.SecretKeySelector
+	// Secrets has them; nil means the server's own.
+	Secrets secret.Reader
 }
 
 // Hooks is the HTTP server that sources share.

@@ -1,0 +1,41 @@
+package all
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/eventsource"
+)
+
+func TestKinds(t *testing.T) {
+	var names []string
+	for _, k := range Kinds {
+		names = append(names, k.Name)
+		if got, ok := Kinds.Named(k.Name); !ok || got.Name != k.Name {
+			t.Errorf("%s is not found by its name", k.Name)
+		}
+	}
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Errorf("the names are out of order or not unique: %s", strings.Join(names, ", "))
+	}
+}
+
+// Every kind takes an empty configuration without a panic and can be built
+// without I/O, and one that receives requests says where.
+func TestEmptyConfig(t *testing.T) {
+	for _, k := range Kinds {
+		c, err := k.Decode([]byte("{}"))
+		if c == nil {
+			t.Errorf("%s: %v", k.Name, err)
+			continue
+		}
+		if _, err := k.Build(c, eventsource.Env{}); err != nil && v1alpha1.Fatal(err) == nil {
+			t.Errorf("%s: %v", k.Name, err)
+		}
+		if k.Routes != nil && len(k.Routes(c)) == 0 {
+			t.Errorf("%s has no route", k.Name)
+		}
+	}
+}
