@@ -86,7 +86,12 @@ type Env struct {
 type Publish func(ctx context.Context, source, event, id string, e *event.Event) error
 
 // A Kind is one kind of trigger, named by its key under template.
-type Kind = kind.Kind[Env, Trigger]
+type Kind struct {
+	kind.Kind[Env, Trigger]
+	// StatusPolicy says that the kind honours policy.status, and that without
+	// it any answer counts as done.
+	StatusPolicy bool
+}
 
 // Kinds is the set of kinds that a program is built with.
 type Kinds []Kind

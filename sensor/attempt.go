@@ -1,0 +1,148 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/sensor/trigger"
+)
+
+// ending is what a message's handling came to.
+type ending struct {
+	// again asks for the message after wait; otherwise it is done.
+	again bool
+	wait  time.Duration
+	// then is called once the bus has noted that the message is done.
+	then func(context.Context) error
+}
+
+var done = ending{}
+
+func again(wait time.Duration) ending { return ending{again: true, wait: max(wait, 0)} }
+
+// origin tells where a firing comes from.
+type origin struct {
+	delivery *eventbus.Delivery
+	dead     *eventbus.DeadLetter // set if it is a dead letter that is fired again
+}
+
+// fire makes one attempt (more where a dlqTrigger follows at once) and says how
+// it goes on. An error means that the bus could not be asked; nothing has been
+// decided then.
+func (t *runner) fire(ctx context.Context, from origin, f *firing) (ending, error) {
+	p, err := t.loadProgress(ctx, from.delivery, f.id)
+	if err != nil {
+		return done, err
+	}
+	if p.Done {
+		return t.forget(p, f), nil
+	}
+	if wait := time.Until(p.NotBefore); wait > 0 {
+		return again(wait), nil
+	}
+	if wait, err := t.waitForSlot(ctx, f, p); err != nil || wait > 0 {
+		return again(wait), err
+	}
+	for action := t.stage(p.Stage); ; action = action.next {
+		err := t.attempt(ctx, action, f, p.Total+1)
+		if err == nil {
+			return t.succeeded(ctx, from, f, p)
+		}
+		if ctx.Err() != nil { // interrupted by our own shutdown: not the action's failure
+			return again(0), nil
+		}
+		p.failed(time.Now(), err)
+		if p.Count < action.retry.Attempts() && !trigger.IsPermanent(err) {
+			wait := max(action.retry.Wait(p.Count, rand.Float64()), trigger.AskedWait(err)) //nolint:gosec // jitter
+			p.NotBefore = time.Now().Add(wait).UTC()
+			t.log.Debug("attempt failed", "action", action.name, "firing", f.id, "attempt", p.Count, "of", action.retry.Attempts(), "retry_in", wait, "error", err)
+			return again(wait), t.saveProgress(ctx, f.id, p)
+		}
+		if err := t.bury(ctx, from, action, f, p); err != nil {
+			return done, err
+		}
+		if action.next == nil || from.dead != nil {
+			return t.forget(p, f), nil
+		}
+		p.Stage, p.Count, p.NotBefore = p.Stage+1, 0, time.Time{}
+		if err := t.saveProgress(ctx, f.id, p); err != nil {
+			return done, err
+		}
+	}
+}
+
+func (t *runner) stage(n int) *actionPlan {
+	a := t.plan.action
+	for ; n > 0 && a.next != nil; n-- {
+		a = a.next
+	}
+	return a
+}
+
+func (t *runner) succeeded(ctx context.Context, from origin, f *firing, p *progress) (ending, error) {
+	t.metrics.fired.Inc()
+	if stored := from.delivery.Stored; !stored.IsZero() {
+		t.metrics.latency.Observe(time.Since(stored).Seconds())
+	}
+	t.status.fired(time.Now())
+	if from.dead != nil {
+		if err := t.bus.DeadLetters().Drop(ctx, from.dead.ID); err != nil && !errors.Is(err, eventbus.ErrNotFound) {
+			return done, err
+		}
+		t.log.Info("dead letter fired again", "firing", f.id)
+	}
+	return t.forget(p, f), nil
+}
+
+// forget ends a firing. Its state goes once the bus has noted that the message
+// is done: until then a redelivery still needs it.
+func (t *runner) forget(p *progress, f *firing) ending {
+	if p.Total == 0 && p.Slot.IsZero() {
+		return done
+	}
+	return ending{then: func(ctx context.Context) error { return t.bus.State().Delete(ctx, t.progressKey(f.id)) }}
+}
+
+// attempt performs the action once.
+func (t *runner) attempt(ctx context.Context, a *actionPlan, f *firing, n int) (err error) {
+	start := time.Now()
+	result, err := t.perform(ctx, a, f, n)
+	t.metrics.duration.Observe(float64(time.Since(start)) / float64(time.Millisecond))
+	if err != nil {
+		t.metrics.failed.Inc()
+		t.status.failed(time.Now(), err)
+		return err
+	}
+	if t.debug(ctx) {
+		t.log.Debug("fired", "action", a.name, "firing", f.id, "attempt", n, "result", result.Summary, "took", time.Since(start))
+	}
+	return nil
+}
+
+// perform turns a panic of a kind into an error, so that one action cannot take
+// the others down.
+func (t *runner) perform(ctx context.Context, a *actionPlan, f *firing, n int) (_ trigger.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	tr, release, err := t.actions.get(a, f)
+	if err != nil {
+		return trigger.Result{}, trigger.Permanent(err)
+	}
+	defer release()
+	return tr.Fire(ctx, t.input(a, f, n))
+}
+
+func (t *runner) input(a *actionPlan, f *firing, n int) trigger.Input {
+	return trigger.Input{
+		ID: f.id, Namespace: t.namespace, Sensor: t.sensor, Trigger: a.name,
+		Events: f.events, Attempt: n, Policy: a.policy,
+	}
+}

@@ -1,0 +1,100 @@
+package all_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/sensor/condition"
+	"github.com/signalbox-events/signalbox/sensor/param"
+	"github.com/signalbox-events/signalbox/sensor/trigger/all"
+)
+
+func TestKinds(t *testing.T) {
+	var names []string
+	for _, k := range all.Kinds {
+		names = append(names, k.Name)
+		for _, file := range []string{"README.md", "example.yaml"} {
+			if _, err := os.Stat(filepath.Join("..", k.Name, file)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Errorf("not sorted, or one twice: %q", names)
+	}
+	folders, err := filepath.Glob("../*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if name := filepath.Base(filepath.Dir(f)); !slices.Contains(names, name) {
+			t.Errorf("%s is not in the list", name)
+		}
+	}
+}
+
+// TestArgoManifests decodes the triggers, conditions and parameters of other
+// people's sensors.
+func TestArgoManifests(t *testing.T) {
+	const root = "../../../../shared/compat/manifests"
+	if _, err := os.Stat(root); err != nil {
+		t.Skip("no manifests to check: ", err)
+	}
+	bad, err := os.ReadFile(filepath.Join(root, "known-bad.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	err = filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		rel, _ := filepath.Rel(root, path)
+		if err != nil || !strings.HasPrefix(filepath.Ext(path), ".y") || strings.Contains(string(bad), rel) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, doc := range strings.Split("\n"+string(text), "\n---") {
+			var s v1alpha1.Sensor
+			if err := yaml.Unmarshal([]byte(doc), &s); err != nil || s.Kind != v1alpha1.KindSensor {
+				continue
+			}
+			checked += check(t, rel, &s)
+		}
+		return nil
+	})
+	if err != nil || checked < 50 {
+		t.Errorf("%d triggers checked, %v", checked, err)
+	}
+}
+
+func check(t *testing.T, file string, s *v1alpha1.Sensor) int {
+	var names []string
+	for _, d := range s.Spec.Dependencies {
+		names = append(names, d.Name)
+	}
+	for _, tr := range s.Spec.Triggers {
+		if _, err := condition.Parse(tr.Template.Conditions, names); err != nil {
+			t.Errorf("%s: %s: conditions: %v", file, tr.Template.Name, err)
+		}
+		if _, err := param.Compile(tr.Parameters); err != nil {
+			t.Errorf("%s: %s: parameters: %v", file, tr.Template.Name, err)
+		}
+		for name, raw := range tr.Template.Kinds {
+			k, ok := all.Kinds.Named(name)
+			if !ok {
+				continue
+			}
+			if _, err := k.Decode(raw.Raw); v1alpha1.Fatal(err) != nil {
+				t.Errorf("%s: %s: %v", file, tr.Template.Name, err)
+			}
+		}
+	}
+	return len(s.Spec.Triggers)
+}

@@ -1,0 +1,171 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/sensor/trigger"
+)
+
+const (
+	// maxDrain and maxDrainTime bound what is read of an answer so that its
+	// connection can be used again.
+	maxDrain     = 256 << 10
+	maxDrainTime = time.Second
+	// maxQuote is how much of a refusing answer's body an error quotes; maxRead
+	// is read for it, so that a secret in it is found whole.
+	maxQuote = 200
+	maxRead  = 16 << 10
+)
+
+// send returns the status line once the answer's status is known.
+func (r *request) send(parent context.Context, client *nethttp.Client, allow []int32) (string, error) {
+	ctx, cancel := context.WithTimeout(parent, r.timeout)
+	defer cancel()
+	own := *client
+	own.CheckRedirect = r.redirect
+	resp, err := own.Do(r.outgoing(ctx))
+	if err != nil {
+		return "", r.explain(parent, ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength != 0 {
+		defer time.AfterFunc(maxDrainTime, cancel).Stop()
+	}
+	// Errors in the rest of the answer do not change what has been done.
+	if len(allow) > 0 && !slices.Contains(allow, int32(resp.StatusCode)) { //nolint:gosec // three digits
+		quote, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead))
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+		return "", r.refused(resp, quote)
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	return resp.Status, nil
+}
+
+// outgoing is the request as net/http wants it.
+func (r *request) outgoing(ctx context.Context) *nethttp.Request {
+	head := make(nethttp.Header, len(r.headers)+1)
+	values := make([]string, len(r.headers))
+	for i, h := range r.headers {
+		values[i] = h.value
+		head[h.name] = values[i : i+1 : i+1]
+		if h.name != "User-Agent" && strings.EqualFold(h.name, "User-Agent") {
+			head["User-Agent"] = []string{""} // none beside the user's
+		}
+	}
+	out := &nethttp.Request{
+		Method: r.conf.Method, URL: r.url, Host: r.host, Header: head,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if len(r.body) > 0 {
+		out.ContentLength = int64(len(r.body))
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.body)), nil }
+		out.Body, _ = out.GetBody()
+	}
+	return out.WithContext(ctx)
+}
+
+// redirect lets redirects pass, but secrets only to the same host and not from
+// https to http.
+func (r *request) redirect(next *nethttp.Request, via []*nethttp.Request) error {
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	next.Header.Del("Referer")
+	first := via[0].URL
+	if next.URL.Hostname() == first.Hostname() && (first.Scheme != "https" || next.URL.Scheme == "https") {
+		return nil
+	}
+	for _, h := range r.headers {
+		if h.secret {
+			delete(next.Header, h.name)
+		}
+	}
+	return nil
+}
+
+// explain takes the URL out of an error of net/http, and what is secret.
+func (r *request) explain(parent, ctx context.Context, err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	if ctx.Err() != nil && parent.Err() == nil {
+		return fmt.Errorf("no answer within %v: %w", r.timeout, context.DeadlineExceeded)
+	}
+	if s := r.mask(err.Error()); s != err.Error() {
+		return maskedError{s, err}
+	}
+	return err
+}
+
+// maskedError shows another text than the error that it wraps.
+type maskedError struct {
+	text string
+	error
+}
+
+func (m maskedError) Error() string { return m.text }
+func (m maskedError) Unwrap() error { return m.error }
+
+// mask hides the secrets of the request in s. What is shorter than four bytes
+// hides nothing.
+func (r *request) mask(s string) string {
+	for _, hidden := range r.secrets {
+		if len(hidden) >= 4 {
+			s = strings.ReplaceAll(s, hidden, masked)
+		}
+	}
+	return s
+}
+
+// refused is the error for a status that the policy does not allow.
+func (r *request) refused(resp *nethttp.Response, body []byte) error {
+	text := resp.Status + " is not in policy.status.allow"
+	if quote := r.quote(body); quote != "" {
+		text += ": " + quote
+	}
+	err := errors.New(text)
+	if resp.StatusCode == nethttp.StatusTooManyRequests || resp.StatusCode == nethttp.StatusServiceUnavailable {
+		if wait := retryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {
+			return trigger.After(err, wait)
+		}
+	}
+	return err
+}
+
+// quote makes one line of the beginning of a body.
+func (r *request) quote(body []byte) string {
+	s := strings.Join(strings.Fields(r.mask(strings.ToValidUTF8(string(body), "?"))), " ")
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return '?'
+		}
+		return c
+	}, s)
+	if len(s) > maxQuote {
+		s = strings.ToValidUTF8(s[:maxQuote], "") + "..."
+	}
+	return s
+}
+
+// retryAfter reads seconds or a date; at most v1alpha1.MaxWait, 0 if it is neither.
+func retryAfter(s string, now time.Time) time.Duration {
+	var wait time.Duration
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		wait = time.Duration(min(n, int64(v1alpha1.MaxWait/time.Second))) * time.Second
+	} else if at, err := nethttp.ParseTime(s); err == nil {
+		wait = at.Sub(now)
+	}
+	return min(max(wait, 0), v1alpha1.MaxWait)
+}
