@@ -1,0 +1,46 @@
+package manifest
+
+import (
+	"reflect"
+	"testing"
+
+	sources "github.com/signalbox-events/signalbox/eventsource/all"
+	"github.com/signalbox-events/signalbox/internal/kind"
+	triggers "github.com/signalbox-events/signalbox/sensor/trigger/all"
+)
+
+// A kind that has come leaves the list of those to come.
+func TestNoKindIsBothThereAndLater(t *testing.T) {
+	l := laterKinds()
+	for _, k := range sources.Kinds {
+		if _, ok := l.sources[k.Name]; ok {
+			t.Errorf("take the source %s out of later.tsv", k.Name)
+		}
+	}
+	for _, k := range triggers.Kinds {
+		if _, ok := l.triggers[k.Name]; ok {
+			t.Errorf("take the trigger %s out of later.tsv", k.Name)
+		}
+	}
+}
+
+func TestLaterKindsAreReadWhole(t *testing.T) {
+	l := laterKinds()
+	if len(l.sources) < 20 || len(l.triggers) < 8 {
+		t.Errorf("%d sources, %d triggers", len(l.sources), len(l.triggers))
+	}
+	for name, k := range l.sources {
+		if k.config.NumField() == 0 || len(k.dataKeys) == 0 {
+			t.Errorf("%s has no fields or no data", name)
+		}
+	}
+	git, _ := l.triggers["k8s"].config.FieldByName("F0")
+	if git.Tag.Get("json") != "source" || git.Type.Kind() != reflect.Struct {
+		t.Errorf("a block is not put in its place: %v", git)
+	}
+	err := kind.Check(l.sources["github"].config, []byte(`{"repositories":[{"owner":"a","name":["b"]}],"githubApp":{"appID":"x"}}`))
+	if want := "githubApp.appID: want a whole number, got the string \"x\" (write it without quotes)\n" +
+		"repositories[0].name: unknown key \"name\" is ignored (did you mean \"names\"?)"; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
