@@ -1,0 +1,230 @@
+package examples
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The blocks of README.md are marked by their info strings:
+//
+//	sh run      is run, once
+//	sh until    is run again until its output is what is shown
+//	text        is what the block before it prints; its exit code may be anything
+//	text log    are lines that "make run" has printed by now, or does soon
+//
+// What differs from run to run (ids, times, the port) is levelled out before
+// texts are compared. An id that a command names stands for what took its place
+// in the output before.
+
+const wait = 30 * time.Second
+
+func TestReadme(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes fifteen seconds: the README waits for retries")
+	}
+	w := newWalk(t)
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := fence.FindAllStringSubmatch(string(text), -1)
+	ran := 0
+	for i, b := range blocks {
+		var shown *string
+		if i+1 < len(blocks) && blocks[i+1][1] == "text" {
+			shown = &blocks[i+1][2]
+		}
+		switch b[1] {
+		case "sh run":
+			w.once(b[2], shown)
+			ran++
+		case "sh until":
+			w.until(b[2], *shown)
+			ran++
+		case "text log":
+			w.logged(b[2])
+		}
+	}
+	if ran < 8 {
+		t.Errorf("only %d blocks of the README were run", ran)
+	}
+}
+
+// walk is a folder with the built program and the quickstart, which runs.
+type walk struct {
+	t    *testing.T
+	dir  string
+	port string
+	log  *output
+	ids  map[string]string // in the README -> here
+}
+
+func newWalk(t *testing.T) *walk {
+	dir := t.TempDir()
+	w := &walk{t: t, dir: dir, port: freePort(t), log: &output{}, ids: map[string]string{}}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin", "signalbox"), "../cmd/signalbox")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	files, err := filepath.Glob("quickstart/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there is no quickstart", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "examples", "quickstart"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "examples", f), []byte(w.here(string(b))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	return w
+}
+
+// start does what "make run" does after building.
+func (w *walk) start() {
+	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), filepath.Join(w.dir, "bin", "signalbox"), "run", "examples/quickstart", "--host", "127.0.0.1")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			w.t.Errorf("signalbox run: %v\n%s", err, w.log)
+		}
+	})
+}
+
+// here puts the free port in the place of the README's, and ids of this run.
+func (w *walk) here(s string) string {
+	for there, here := range w.ids {
+		s = strings.ReplaceAll(s, there, here)
+	}
+	return strings.ReplaceAll(s, "12000", w.port)
+}
+
+func (w *walk) sh(script string) (string, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), wait)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", w.here(script)) //nolint:gosec // the README's own commands
+	cmd.Dir = w.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *walk) once(script string, shown *string) {
+	w.t.Helper()
+	got, err := w.sh(script)
+	switch {
+	case shown == nil && err != nil:
+		w.t.Fatalf("%s%v\n%s", script, err, got)
+	case shown != nil && !w.same(*shown, got):
+		w.t.Fatalf("%sprinted\n%s\nand the README says\n%s", script, got, *shown)
+	}
+}
+
+func (w *walk) until(script, shown string) {
+	w.t.Helper()
+	var got string
+	ok := eventually(func() bool {
+		got, _ = w.sh(script)
+		return w.same(shown, got)
+	})
+	if !ok {
+		w.t.Fatalf("%sprints\n%s\nand the README says\n%s", script, got, shown)
+	}
+}
+
+func (w *walk) logged(shown string) {
+	w.t.Helper()
+	for line := range strings.Lines(shown) {
+		want := w.level(line)
+		if !eventually(func() bool { return strings.Contains(w.level(w.log.String()), want) }) {
+			w.t.Fatalf("the log of signalbox run has no line\n%s\nIt is\n%s", line, w.log)
+		}
+	}
+}
+
+func eventually(ok func() bool) bool {
+	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if ok() {
+			return true
+		}
+	}
+	return ok()
+}
+
+var (
+	ids    = regexp.MustCompile(`\b([0-9a-f]{32}|[0-9a-f]{12})\b`)
+	times  = regexp.MustCompile(`\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?`)
+	spaces = regexp.MustCompile(` +`)
+)
+
+// level takes out of a text what differs from run to run.
+func (w *walk) level(s string) string {
+	s = strings.ReplaceAll(s, w.port, "12000")
+	s = strings.ReplaceAll(s, "127.0.0.1", "localhost")
+	s = times.ReplaceAllString(ids.ReplaceAllString(s, "ID"), "TIME")
+	return strings.TrimSpace(spaces.ReplaceAllString(s, " "))
+}
+
+// same compares, and remembers which id stands for which.
+func (w *walk) same(shown, got string) bool {
+	if w.level(shown) != w.level(got) {
+		return false
+	}
+	here := ids.FindAllString(got, -1)
+	for i, there := range ids.FindAllString(shown, -1) {
+		w.ids[there] = here[i]
+	}
+	return true
+}
+
+// output collects what a process prints.
+type output struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// String is everything so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

@@ -1,0 +1,107 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/manifest"
+)
+
+// sourceRun is a running EventSource: all its entries.
+type sourceRun struct {
+	object  *manifest.Object
+	runners []*eventsource.Runner
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
+
+func (r *sourceRun) stop() {
+	r.cancel()
+	r.done.Wait()
+}
+
+// settled tells whether all entries run, and have for a moment.
+func (r *sourceRun) settled() bool {
+	for _, e := range r.runners {
+		if s := e.Status(); !s.Running || time.Since(s.Since) < handover {
+			return false
+		}
+	}
+	return true
+}
+
+// handover is how long the old and the new version of a changed EventSource run
+// side by side. Their ids are the same, so the bus keeps one of each event.
+const handover = 300 * time.Millisecond
+
+// applySource starts o, or puts it beside what runs of it and then stops that.
+func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
+	b.mu.Lock()
+	before := b.sources[o.ID]
+	b.mu.Unlock()
+	if o.Broken && len(o.Entries) == 0 || (o.Broken && before != nil) || (before != nil && before.object.Hash == o.Hash) {
+		return
+	}
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	run := &sourceRun{object: o, cancel: cancel}
+	for _, e := range o.Entries {
+		r, err := eventsource.NewRunner(eventsource.RunnerConfig{
+			Namespace: o.Namespace, EventSource: o.Name, Event: e.Event, Kind: e.Kind, Config: e.Config,
+			Publisher: b.bus, Metrics: b.p.metrics, Log: b.p.cfg.Log,
+			Secrets: b.p.secrets(o.Namespace), Hooks: b.p.ingress,
+			State: sourceState{b.bus.State(), "source/" + escape(o.Name) + "/" + escape(e.Event) + "/"},
+		})
+		if err != nil {
+			b.p.problem(o, err)
+			continue
+		}
+		run.runners = append(run.runners, r)
+		run.done.Go(func() {
+			if err := r.Run(runCtx); err != nil {
+				b.p.cfg.Log.Error("event source ended", "eventsource", o.Name, "event", e.Event, "error", err)
+			}
+		})
+	}
+	b.mu.Lock()
+	b.sources[o.ID] = run
+	b.mu.Unlock()
+	if before == nil {
+		return
+	}
+	b.p.cfg.Log.Info("event source changed, the new version runs", "eventsource", o.Name, "namespace", o.Namespace)
+	b.old.Go(func() {
+		for !run.settled() && runCtx.Err() == nil {
+			if pause(runCtx, handover/3) != nil {
+				break
+			}
+		}
+		before.stop()
+	})
+}
+
+func escape(name string) string { return eventbus.KeyLevel(name) }
+
+// sourceState is the share of one entry in the bus's state.
+type sourceState struct {
+	state  *eventbus.State
+	prefix string
+}
+
+// Get implements eventsource.State.
+func (s sourceState) Get(ctx context.Context, key string) ([]byte, error) {
+	b, _, err := s.state.Get(ctx, s.prefix+escape(key))
+	if errors.Is(err, eventbus.ErrNotFound) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// Put implements eventsource.State.
+func (s sourceState) Put(ctx context.Context, key string, value []byte) error {
+	_, err := s.state.Put(ctx, s.prefix+escape(key), value)
+	return err
+}

@@ -1,0 +1,95 @@
+package dataplane
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/manifest"
+)
+
+// writeTable tells what is running, and what is not and why.
+func (p *Process) writeTable(set *manifest.Set) {
+	w := tabwriter.NewWriter(p.cfg.Out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "EVENT SOURCE\tEVENT\tKIND\tWHERE")
+	for _, o := range set.OfKind(v1alpha1.KindEventSource) {
+		for _, e := range o.Entries {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.shown(o), e.Event, e.Kind.Name, p.where(e))
+		}
+	}
+	_ = w.Flush()
+	fmt.Fprintln(p.cfg.Out)
+	fmt.Fprintln(w, "SENSOR\tTRIGGER\tKIND\tWHEN")
+	for _, b := range p.runs() {
+		for _, r := range b.sensorRuns() {
+			for _, t := range r.plan.Triggers {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.shown(r.object), t.Name, t.Kind, t.Condition)
+			}
+		}
+	}
+	_ = w.Flush()
+	p.writeProblems(p.cfg.Out, set)
+}
+
+func (p *Process) shown(o *manifest.Object) string {
+	if o.Namespace == p.namespace() {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
+
+// where is the address at which an entry can be reached.
+func (p *Process) where(e manifest.Entry) string {
+	var urls []string
+	for _, r := range e.Routes {
+		urls = append(urls, p.url(r))
+	}
+	if len(urls) == 0 {
+		return "-"
+	}
+	return strings.Join(urls, " ")
+}
+
+func (p *Process) url(r eventsource.Route) string {
+	scheme := "http"
+	if r.ServerCert != nil {
+		scheme = "https"
+	}
+	host := p.cfg.Host
+	if host == "" {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, r.Port) + r.Path
+}
+
+func (p *Process) writeProblems(w io.Writer, set *manifest.Set) {
+	var shown []manifest.Problem
+	for _, pr := range set.Problems {
+		if pr.Severity != v1alpha1.Note {
+			shown = append(shown, pr)
+		}
+	}
+	if len(shown) == 0 {
+		fmt.Fprintln(w)
+		return
+	}
+	fmt.Fprintln(w, "\nPROBLEMS")
+	_ = manifest.WriteText(w, shown)
+	fmt.Fprintln(w)
+}
+
+func (p *Process) logProblem(pr manifest.Problem) {
+	level := slog.LevelError
+	switch pr.Severity {
+	case v1alpha1.Warning:
+		level = slog.LevelWarn
+	case v1alpha1.Note:
+		level = slog.LevelDebug
+	}
+	p.cfg.Log.Log(noContext, level, "manifest problem", "file", fmt.Sprintf("%s:%d", pr.File, pr.Line), "object", pr.Object, "problem", pr.Error())
+}
