@@ -77,13 +77,13 @@ func (f *testFlags) explain(cmd *cobra.Command, g *globals, r *sensortest.Runner
 		inputs = append(inputs, in)
 	}
 	reports, err := r.Explain(cmd.Context(), f.sensor, inputs)
-	if err != nil {
+	switch {
+	case len(reports) == 0 && err != nil:
 		return err
+	case g.json():
+		return errors.Join(writeJSON(cmd.OutOrStdout(), reports), err)
 	}
-	if g.json() {
-		return writeJSON(cmd.OutOrStdout(), reports)
-	}
-	return sensortest.WriteReports(cmd.OutOrStdout(), reports)
+	return errors.Join(sensortest.WriteReports(cmd.OutOrStdout(), reports), err)
 }
 
 func parseAddress(s string) (eventbus.Address, error) {

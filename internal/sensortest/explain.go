@@ -51,18 +51,21 @@ type SensorReport struct {
 }
 
 // Explain tells what the sensors of the set, or the named one, would do with
-// the events, one after the other.
+// the events, one after the other. With an error about sensors that are not
+// valid come the reports of those that are.
 func (r *Runner) Explain(ctx context.Context, name string, inputs []Input) ([]SensorReport, error) {
 	var out []SensorReport
 	var names []string
+	var errs []error
 	for _, o := range r.Set.OfKind(v1alpha1.KindSensor) {
 		names = append(names, o.Name)
 		if name != "" && o.Name != name {
 			continue
 		}
 		plan, err := r.plan(o)
-		if err != nil {
-			return nil, err
+		if err != nil { // the others can be explained all the same
+			errs = append(errs, err)
+			continue
 		}
 		arrivals, err := r.arrivals(o, inputs, name == "" && len(r.Set.OfKind(v1alpha1.KindSensor)) > 1)
 		if err != nil {
@@ -76,6 +79,8 @@ func (r *Runner) Explain(ctx context.Context, name string, inputs []Input) ([]Se
 	switch {
 	case len(names) == 0:
 		return nil, errors.Join(errors.New("there is no Sensor among the manifests"), r.problems(""))
+	case len(errs) > 0:
+		return out, errors.Join(errs...)
 	case len(out) == 0 && name != "":
 		return nil, fmt.Errorf("there is no Sensor %q among the manifests; there are %s", name, strings.Join(names, ", "))
 	case len(out) == 0:
@@ -124,7 +129,12 @@ func (r *Runner) arrivals(o *manifest.Object, inputs []Input, lenient bool) ([]s
 		}
 		from := in.From
 		if from == (eventbus.Address{}) {
-			from = addressOf(data, known, i, len(inputs))
+			if from = foreignAddress(data); !slices.Contains(known, from) && !lenient {
+				from = guess(known, i, len(inputs))
+			}
+			if lenient && from == (eventbus.Address{}) {
+				return nil, fmt.Errorf("%s: there are several sensors: say where the event comes from with --from, or name one sensor with --sensor", in.Name)
+			}
 		}
 		if !slices.Contains(known, from) {
 			if lenient {
@@ -162,25 +172,26 @@ func (r *Runner) eventType(namespace string, from eventbus.Address) string {
 	return ""
 }
 
-// addressOf guesses where an event comes from: a CloudEvent tells by its source
-// and subject; the only address the sensor listens to is the right one; as many
-// events as addresses come in their order.
-func addressOf(data []byte, known []eventbus.Address, i, n int) eventbus.Address {
+// foreignAddress is what a whole CloudEvent says of where it comes from.
+func foreignAddress(data []byte) eventbus.Address {
 	var ce struct {
 		SpecVersion string `json:"specversion"`
 		Source      string `json:"source"`
 		Subject     string `json:"subject"`
 	}
-	if json.Unmarshal(data, &ce) == nil && ce.SpecVersion != "" {
-		a := eventbus.Address{Source: ce.Source, Event: ce.Subject}
-		if slices.Contains(known, a) {
-			return a
-		}
+	if json.Unmarshal(data, &ce) != nil || ce.SpecVersion == "" {
+		return eventbus.Address{}
 	}
-	if len(known) == 1 {
+	return eventbus.Address{Source: ce.Source, Event: ce.Subject}
+}
+
+// guess says where an event comes from if the sensor leaves no doubt: it listens
+// to one address only, or there are as many events as addresses, in their order.
+func guess(known []eventbus.Address, i, n int) eventbus.Address {
+	switch len(known) {
+	case 1:
 		return known[0]
-	}
-	if len(known) == n {
+	case n:
 		return known[i]
 	}
 	return eventbus.Address{}
