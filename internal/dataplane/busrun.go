@@ -87,6 +87,7 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 	before := b.sensors[o.ID]
 	b.mu.Unlock()
 	if o.Broken || (before != nil && before.object.Hash == o.Hash) {
+		b.held(o, before != nil)
 		return
 	}
 	plan, err := sensor.Compile(o.Sensor, b.p.cfg.Triggers)
@@ -114,6 +115,13 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 	if before != nil {
 		b.p.cfg.Log.Info("sensor changed, the new version runs", "sensor", o.Name, "namespace", o.Namespace)
 		b.retire(before, plan)
+	}
+}
+
+// held tells that a broken new version leaves the old one running.
+func (b *busRun) held(o *manifest.Object, running bool) {
+	if o.Broken && running {
+		b.p.cfg.Log.Warn("the new version is not valid, the old one goes on", "object", o.String())
 	}
 }
 

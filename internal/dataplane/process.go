@@ -138,6 +138,10 @@ func (p *Process) connect(ctx context.Context) (stop func() error, err error) {
 	return stop, nil
 }
 
+// firstLook is how long sources have to fail at once (a port that is taken)
+// before the table says that they run.
+const firstLook = 100 * time.Millisecond
+
 // run starts everything and follows changes until ctx is done.
 func (p *Process) run(ctx context.Context, set *manifest.Set) error {
 	var wg sync.WaitGroup
@@ -154,7 +158,7 @@ func (p *Process) run(ctx context.Context, set *manifest.Set) error {
 	p.apply(ctx, set)
 	tuneMemory()
 	p.ready.Store(true)
-	if ctx.Err() == nil {
+	if pause(ctx, firstLook) == nil {
 		p.writeTable(set)
 	}
 	wg.Go(func() { p.watch(ctx) })

@@ -44,6 +44,7 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 	before := b.sources[o.ID]
 	b.mu.Unlock()
 	if o.Broken && len(o.Entries) == 0 || (o.Broken && before != nil) || (before != nil && before.object.Hash == o.Hash) {
+		b.held(o, before != nil)
 		return
 	}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -19,7 +19,11 @@ func (p *Process) writeTable(set *manifest.Set) {
 	fmt.Fprintln(w, "EVENT SOURCE\tEVENT\tKIND\tWHERE")
 	for _, o := range set.OfKind(v1alpha1.KindEventSource) {
 		for _, e := range o.Entries {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.shown(o), e.Event, e.Kind.Name, p.where(e))
+			where := p.where(e)
+			if why := p.trouble(o.ID, e.Event); why != "" {
+				where = "NOT RUNNING: " + why
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.shown(o), e.Event, e.Kind.Name, where)
 		}
 	}
 	_ = w.Flush()
@@ -41,6 +45,24 @@ func (p *Process) shown(o *manifest.Object) string {
 		return o.Name
 	}
 	return o.Namespace + "/" + o.Name
+}
+
+// trouble is why an entry does not run at the moment; "" if it does.
+func (p *Process) trouble(id manifest.ID, event string) string {
+	for _, b := range p.runs() {
+		b.mu.Lock()
+		run := b.sources[id]
+		b.mu.Unlock()
+		if run == nil {
+			continue
+		}
+		for _, e := range run.runners {
+			if s := e.Status(); e.Event() == event && !s.Running {
+				return s.Error
+			}
+		}
+	}
+	return ""
 }
 
 // where is the address at which an entry can be reached.
