@@ -157,11 +157,11 @@ func (p *Process) run(ctx context.Context, set *manifest.Set) error {
 	}
 	p.apply(ctx, set)
 	tuneMemory()
+	wg.Go(func() { p.watch(ctx) })
 	p.ready.Store(true)
 	if pause(ctx, firstLook) == nil {
 		p.writeTable(set)
 	}
-	wg.Go(func() { p.watch(ctx) })
 	<-ctx.Done()
 	p.cfg.Log.Info("stopping")
 	p.ingress.Drain()

@@ -8,6 +8,7 @@ import (
 
 // watch follows changes of the manifests until ctx is done.
 func (p *Process) watch(ctx context.Context) {
+	p.reload(ctx) // what has changed while everything was being started
 	manifest.Watch(ctx, p.cfg.Paths, func() { p.reload(ctx) })
 }
 
