@@ -70,6 +70,8 @@ type Process struct {
 	started  time.Time
 	ready    atomic.Bool // the first apply is through
 
+	reloading sync.Mutex // one reload at a time
+
 	mu    sync.Mutex
 	buses map[busKey]*busRun
 	http  map[string]trigger.HTTP // by namespace

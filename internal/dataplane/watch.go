@@ -2,18 +2,28 @@ package dataplane
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/signalbox-events/signalbox/internal/manifest"
 )
 
 // watch follows changes of the manifests until ctx is done.
 func (p *Process) watch(ctx context.Context) {
-	p.reload(ctx) // what has changed while everything was being started
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { // what has changed before the watch began
+		if pause(ctx, 500*time.Millisecond) == nil {
+			p.reload(ctx)
+		}
+	})
 	manifest.Watch(ctx, p.cfg.Paths, func() { p.reload(ctx) })
 }
 
 // reload reads the manifests anew and applies what has changed.
 func (p *Process) reload(ctx context.Context) {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	before, now := p.set.Load(), p.load()
 	if sameProblems(before, now) && sameObjects(before, now) {
 		return
