@@ -23,6 +23,8 @@ const (
 	// handBackDelay keeps what is handed back from coming back to the request that
 	// is about to be forgotten.
 	handBackDelay = 2 * lingerTime
+	// workerRest is how long a goroutine waits for another message before it ends.
+	workerRest = 2 * time.Second
 	// panicRetry is how long a message rests whose handler panicked.
 	panicRetry = time.Second
 )
@@ -40,7 +42,7 @@ func (b *Bus) Consume(ctx context.Context, config ConsumerConfig, inFlight int, 
 	c := &consuming{
 		b: b, config: config, handle: handle, name: b.names.consumer(config.Sensor, config.Trigger),
 		inFlight: max(1, inFlight), started: time.Now(), ctx: context.WithoutCancel(ctx),
-		held: map[*held]struct{}{}, wake: make(chan struct{}, 1), idle: make(chan struct{}),
+		held: map[*held]struct{}{}, wake: make(chan struct{}, 1), free: make(chan *held), quit: make(chan struct{}),
 		heartbeat: heartbeatSingle, lost: true,
 	}
 	c.window = c.inFlight + c.inFlight/2
@@ -71,7 +73,9 @@ type consuming struct {
 	inbox            string
 	sub              *nats.Subscription
 	wake             chan struct{} // something for run to do
-	idle             chan struct{} // closed when the last handler ends after stop
+	free             chan *held    // to workers that wait for more
+	quit             chan struct{} // closed when no more will come
+	workers          sync.WaitGroup
 
 	mu       sync.Mutex
 	stopping bool
@@ -273,8 +277,8 @@ func (c *consuming) stop() {
 	c.stopping = true
 	queue := c.queue
 	c.queue = nil
-	running := c.running
 	c.mu.Unlock()
+	close(c.quit)
 	for _, h := range queue {
 		// If that fails the server delivers it again after AckWait.
 		_ = h.retry(handBackDelay)
@@ -284,9 +288,7 @@ func (c *consuming) stop() {
 	if err := c.sub.Drain(); err != nil {
 		_ = c.sub.Unsubscribe()
 	}
-	if running > 0 {
-		<-c.idle
-	}
+	c.workers.Wait()
 	c.b.link.pulls.remove(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()

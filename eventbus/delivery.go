@@ -59,8 +59,7 @@ func (c *consuming) receive(m *nats.Msg) bool {
 		}
 	}
 	if c.running < c.inFlight {
-		c.running++
-		go c.work(h)
+		c.start(h)
 	} else {
 		c.queue = append(c.queue, h)
 	}
@@ -116,26 +115,51 @@ func (c *consuming) keepAlive() {
 	c.beat.Reset(c.beatInterval())
 }
 
-// work handles one message, and then what is queued.
+// start hands a message to a worker that is free, or to a new one. c.mu is held.
+func (c *consuming) start(h *held) {
+	c.running++
+	select {
+	case c.free <- h:
+	default:
+		c.workers.Go(func() { c.work(h) })
+	}
+}
+
+// work handles one message, what is queued, and what comes soon after: a
+// goroutine that has grown its stack is worth keeping for a while.
 func (c *consuming) work(h *held) {
+	patience := time.NewTimer(workerRest)
+	defer patience.Stop()
 	for {
 		c.call(h)
-		c.mu.Lock()
-		if len(c.queue) == 0 {
-			c.running--
-			if c.stopping && c.running == 0 {
-				close(c.idle)
-			}
-			c.fetch()
-			c.mu.Unlock()
+		if h = c.next(); h != nil {
+			continue
+		}
+		patience.Reset(workerRest)
+		select {
+		case h = <-c.free:
+		case <-patience.C:
+			return
+		case <-c.quit:
 			return
 		}
+	}
+}
+
+// next takes a message from the queue; nil if there is none.
+func (c *consuming) next() *held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var h *held
+	if len(c.queue) > 0 {
 		h = c.queue[0]
 		c.queue[0] = nil
 		c.queue = c.queue[1:]
-		c.fetch()
-		c.mu.Unlock()
+	} else {
+		c.running--
 	}
+	c.fetch()
+	return h
 }
 
 func (c *consuming) call(h *held) {

@@ -56,8 +56,8 @@ func encode(e *event.Event, extra int) (headers, error) {
 		return headers{}, errors.New("encode event: id, source or type is missing")
 	}
 	extensions := e.Extensions()
-	h := newHeaders(9 + len(extensions) + extra)
 	version := e.SpecVersion()
+	h := newHeaders(4 + optional(e) + len(extensions) + extra)
 	h.set("ce-specversion", version)
 	h.set("ce-id", quote(e.ID()))
 	h.set("ce-source", quote(e.Source()))
@@ -100,6 +100,19 @@ func encode(e *event.Event, extra int) (headers, error) {
 		h.set(headerPrefix+name, quote(text))
 	}
 	return h, nil
+}
+
+// optional counts the attributes that an event need not have. A map that is made
+// a little too large costs twice as much.
+func optional(e *event.Event) (n int) {
+	for _, there := range []bool{
+		e.Subject() != "", !e.Time().IsZero(), e.DataContentType() != "", e.DataSchema() != "", e.DataBase64,
+	} {
+		if there {
+			n++
+		}
+	}
+	return n
 }
 
 // validName says whether a name can stand in a header. CloudEvents allows less.
@@ -173,17 +186,11 @@ func unhex(c byte) int {
 // decode turns a message back into an event. It takes messages of other
 // producers too: names in any case, and structured mode. The event keeps data.
 func decode(h nats.Header, data []byte) (*event.Event, error) {
-	var version, contentType string
-	for name, values := range h {
-		if len(values) == 0 {
-			continue
-		}
-		switch {
-		case strings.EqualFold(name, "ce-specversion"):
-			version = unquote(values[0])
-		case strings.EqualFold(name, "content-type"):
-			contentType = values[0]
-		}
+	version, contentType := "", ""
+	if own := h["ce-specversion"]; len(own) > 0 {
+		version = unquote(own[0])
+	} else {
+		version, contentType = foreign(h)
 	}
 	if version == "" && strings.HasPrefix(strings.ToLower(contentType), "application/cloudevents") {
 		e := &event.Event{}
@@ -192,10 +199,11 @@ func decode(h nats.Header, data []byte) (*event.Event, error) {
 		}
 		return e, nil
 	}
-	e := &event.Event{}
+	d := &decoded{}
+	e := &d.event
 	switch version {
 	case event.CloudEventsVersionV1:
-		e.Context = &event.EventContextV1{}
+		e.Context = &d.context
 	case event.CloudEventsVersionV03:
 		e.Context = &event.EventContextV03{}
 	case "":
@@ -207,18 +215,18 @@ func decode(h nats.Header, data []byte) (*event.Event, error) {
 		e.DataEncoded = data
 	}
 	for name, values := range h {
-		if len(values) == 0 {
+		if len(values) == 0 || len(name) <= len(headerPrefix) || !strings.EqualFold(name[:len(headerPrefix)], headerPrefix) {
+			if len(values) > 0 && strings.EqualFold(name, "content-type") {
+				contentType = values[0]
+			}
 			continue
 		}
-		if len(name) <= len(headerPrefix) || !strings.EqualFold(name[:len(headerPrefix)], headerPrefix) {
-			continue
-		}
-		if err := setAttribute(e, strings.ToLower(name[len(headerPrefix):]), unquote(values[0])); err != nil {
+		if err := d.set(strings.ToLower(name[len(headerPrefix):]), unquote(values[0])); err != nil {
 			return nil, err
 		}
 	}
 	if contentType != "" && e.DataContentType() == "" {
-		if err := setAttribute(e, "datacontenttype", contentType); err != nil {
+		if err := d.set("datacontenttype", contentType); err != nil {
 			return nil, err
 		}
 	}
@@ -231,18 +239,44 @@ func decode(h nats.Header, data []byte) (*event.Event, error) {
 	return e, nil
 }
 
-// setAttribute sets what it is given without trimming or checking it, so that an
+// foreign finds what another producer may have spelt in another way.
+func foreign(h nats.Header) (version, contentType string) {
+	for name, values := range h {
+		switch {
+		case len(values) == 0:
+		case strings.EqualFold(name, "ce-specversion"):
+			version = unquote(values[0])
+		case strings.EqualFold(name, "content-type"):
+			contentType = values[0]
+		}
+	}
+	return version, contentType
+}
+
+// decoded is an event with all that it points to, in one piece of memory.
+type decoded struct {
+	event                event.Event
+	context              event.EventContextV1
+	subject, contentType string
+	time                 types.Timestamp
+}
+
+// set sets what it is given without trimming or checking it, so that an
 // event comes back as it was published.
-func setAttribute(e *event.Event, name, value string) error {
-	v1, ok := e.Context.(*event.EventContextV1)
-	if !ok {
-		return setOldAttribute(e, name, value)
+func (d *decoded) set(name, value string) error {
+	v1 := &d.context
+	if d.event.Context != v1 {
+		return setOldAttribute(&d.event, name, value)
 	}
 	switch name {
 	case "specversion":
 	case "id":
 		v1.ID = value
 	case "source":
+		if isPlain(value) {
+			v1.Source.Path = value
+			break
+		}
 		u, err := url.Parse(value)
 		if err != nil {
 			return fmt.Errorf("decode event: source: %w", err)
@@ -251,9 +285,11 @@ func setAttribute(e *event.Event, name, value string) error {
 	case "type":
 		v1.Type = value
 	case "subject":
-		v1.Subject = &value
+		d.subject = value
+		v1.Subject = &d.subject
 	case "datacontenttype":
-		v1.DataContentType = &value
+		d.contentType = value
+		v1.DataContentType = &d.contentType
 	case "dataschema":
 		u, err := url.Parse(value)
 		if err != nil {
@@ -265,7 +301,8 @@ func setAttribute(e *event.Event, name, value string) error {
 		if err != nil {
 			return fmt.Errorf("decode event: time: %w", err)
 		}
-		v1.Time = &types.Timestamp{Time: t}
+		d.time.Time = t
+		v1.Time = &d.time
 	default:
 		if v1.Extensions == nil {
 			v1.Extensions = map[string]any{}
@@ -275,7 +312,17 @@ func setAttribute(e *event.Event, name, value string) error {
 	return nil
 }
 
-// setOldAttribute is setAttribute for spec version 0.3.
+// isPlain tells whether s is nothing but a path to url.Parse: most names are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// setOldAttribute is set for spec version 0.3.
 func setOldAttribute(e *event.Event, name, value string) error {
 	var err error
 	switch name {

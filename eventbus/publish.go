@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -100,12 +101,21 @@ func (s *stream) put(ctx context.Context, m *nats.Msg, again bool) (uint64, erro
 	return seq, nil
 }
 
+// timers are stopped.
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(publishTimeout)
+	t.Stop()
+	return t
+}}
+
 func (s *stream) send(ctx context.Context, m *nats.Msg, again bool) (*nats.Msg, error) {
 	l := s.bus.link
 	deadline := time.Now().Add(publishTimeout)
-	timer := time.NewTimer(publishTimeout)
+	timer := timers.Get().(*time.Timer)
+	timer.Reset(publishTimeout)
 	r, err := l.request(ctx, m, timer.C)
 	timer.Stop()
+	timers.Put(timer)
 	if err == nil || !errors.Is(err, ErrUnavailable) {
 		return r, err
 	}

@@ -43,8 +43,10 @@ func (r *replies) receive(m *nats.Msg) {
 	}
 }
 
+var replyChannels = sync.Pool{New: func() any { return make(chan *nats.Msg, 1) }}
+
 func (r *replies) register() (token uint64, reply string, c chan *nats.Msg) {
-	c = make(chan *nats.Msg, 1)
+	c = replyChannels.Get().(chan *nats.Msg)
 	r.mu.Lock()
 	r.next++
 	token = r.next
@@ -82,6 +84,7 @@ func (l *Link) request(ctx context.Context, m *nats.Msg, timeout <-chan time.Tim
 	var err error
 	select {
 	case r := <-c:
+		replyChannels.Put(c) // the one answer has come, so it is empty
 		if len(r.Data) == 0 && r.Header.Get("Status") == "503" {
 			return nil, errNoResponders
 		}

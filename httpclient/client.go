@@ -85,6 +85,9 @@ func (c *Clients) Client(ctx context.Context, t *v1alpha1.TLSConfig) (*http.Clie
 	return client, nil
 }
 
+// UserAgent implements trigger.HTTP.
+func (c *Clients) UserAgent() string { return c.userAgent }
+
 // drop forgets the client of a content that no configuration has any more.
 func (c *Clients) drop(old content) {
 	for _, used := range c.current {

@@ -16,4 +16,7 @@ type HTTP interface {
 	// variables apply. The client follows redirects and has no time-out of its
 	// own: use a context.
 	Client(ctx context.Context, tls *v1alpha1.TLSConfig) (*http.Client, error)
+	// UserAgent is what the clients call themselves in requests without a
+	// User-Agent. Setting it spares them a copy of the request's headers.
+	UserAgent() string
 }

@@ -84,6 +84,7 @@ func (s *sender) Fire(ctx context.Context, in trigger.Input) (trigger.Result, er
 	if err != nil {
 		return trigger.Result{}, r.failed(err)
 	}
+	r.agent = s.env.HTTP.UserAgent()
 	var allow []int32
 	if in.Policy != nil && in.Policy.Status != nil {
 		allow = in.Policy.Status.Allow

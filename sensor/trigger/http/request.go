@@ -20,6 +20,8 @@ type request struct {
 	host    string
 	headers []header
 	body    []byte
+	// agent is the User-Agent, where the user has set none; may be empty.
+	agent string
 	// secrets are the texts that nobody may see.
 	secrets []string
 }
@@ -44,8 +46,8 @@ func (p *plan) request(ctx context.Context, in trigger.Input, secrets secret.Rea
 	if err := r.addSecrets(ctx, secrets); err != nil {
 		return nil, r.failed(err)
 	}
-	r.addOwn(in)
 	r.takeHost()
+	r.addOwn(in)
 	return r, nil
 }
 
@@ -134,8 +136,9 @@ func readBasic(ctx context.Context, b *v1alpha1.BasicAuth, secrets secret.Reader
 
 // addOwn adds the headers that we send by ourselves, where the user has not set them.
 func (r *request) addOwn(in trigger.Input) {
+	users := *r
 	own := func(name, value string) {
-		if value != "" && !r.has(name) {
+		if value != "" && !users.has(name) {
 			r.headers = append(r.headers, header{name: name, value: value})
 		}
 	}

@@ -32,9 +32,7 @@ const (
 func (r *request) send(parent context.Context, client *nethttp.Client, allow []int32) (string, error) {
 	ctx, cancel := context.WithTimeout(parent, r.timeout)
 	defer cancel()
-	own := *client
-	own.CheckRedirect = r.redirect
-	resp, err := own.Do(r.outgoing(ctx))
+	resp, err := r.do(client, r.outgoing(ctx))
 	if err != nil {
 		return "", r.explain(parent, ctx, err)
 	}
@@ -52,11 +50,51 @@ func (r *request) send(parent context.Context, client *nethttp.Client, allow []i
 	return resp.Status, nil
 }
 
+// do sends without the client's preparations for redirects, which cost a copy of
+// the headers; if there is a redirect after all, the client follows it.
+func (r *request) do(client *nethttp.Client, out *nethttp.Request) (*nethttp.Response, error) {
+	if client.Transport == nil || client.Jar != nil {
+		return r.follow(*client, out)
+	}
+	resp, err := client.Transport.RoundTrip(out)
+	if err != nil || resp.Header["Location"] == nil {
+		return resp, err
+	}
+	own := *client
+	own.Transport = &begun{RoundTripper: client.Transport, first: resp}
+	return r.follow(own, out)
+}
+
+func (r *request) follow(client nethttp.Client, out *nethttp.Request) (*nethttp.Response, error) {
+	client.CheckRedirect = r.redirect
+	return client.Do(out)
+}
+
+// begun has the answer to the first request already. It is for one call of a
+// client, which makes its round trips one after the other.
+type begun struct {
+	nethttp.RoundTripper
+	first *nethttp.Response
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b *begun) RoundTrip(r *nethttp.Request) (*nethttp.Response, error) {
+	if first := b.first; first != nil {
+		b.first = nil
+		return first, nil
+	}
+	return b.RoundTripper.RoundTrip(r)
+}
+
 // outgoing is the request as net/http wants it.
 func (r *request) outgoing(ctx context.Context) *nethttp.Request {
-	head := make(nethttp.Header, len(r.headers)+1)
-	values := make([]string, len(r.headers))
-	for i, h := range r.headers {
+	all := r.headers
+	if r.agent != "" && !r.has("User-Agent") {
+		all = append(all, header{name: "User-Agent", value: r.agent})
+	}
+	head := make(nethttp.Header, len(all))
+	values := make([]string, len(all))
+	for i, h := range all {
 		values[i] = h.value
 		head[h.name] = values[i : i+1 : i+1]
 		if h.name != "User-Agent" && strings.EqualFold(h.name, "User-Agent") {

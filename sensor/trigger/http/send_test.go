@@ -139,12 +139,14 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 func TestRedirects(t *testing.T) {
 	type arrival struct{ method, body, token, auth, key, referer string }
 	arrived := make(chan arrival, 1)
+	var redirected atomic.Int32
 	target := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		if r.URL.Path == "/loop" {
 			nethttp.Redirect(w, r, "/loop", nethttp.StatusTemporaryRedirect)
 			return
 		}
 		if to := r.URL.Query().Get("to"); to != "" {
+			redirected.Add(1)
 			nethttp.Redirect(w, r, to, nethttp.StatusTemporaryRedirect)
 			return
 		}
@@ -172,6 +174,9 @@ func TestRedirects(t *testing.T) {
 			}
 			if got := <-arrived; got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+			if n := redirected.Swap(0); n != 1 {
+				t.Errorf("the server that redirects was asked %d times", n)
 			}
 		})
 	}
