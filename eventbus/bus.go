@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,6 +37,10 @@ type Config struct {
 	// others run: nothing is created or changed. Open fails with ErrNotFound if
 	// there are none.
 	AsIs bool
+	// Managed says that the bus's own processes keep the streams, see Keep: Open
+	// waits for the streams instead of creating them, nothing is changed, and a
+	// full bus is told to the keepers, who purge processed events.
+	Managed bool
 	// Log defaults to slog.Default().
 	Log *slog.Logger
 }
@@ -48,8 +53,11 @@ type Bus struct {
 	cfg   Config
 	log   *slog.Logger
 
+	limits atomic.Pointer[Limits]
+	keeper bool // this process makes the streams what they should be
+
 	events, dead, state *stream
-	replicas            int
+	have                [3]int // replicas of the streams, as last seen; under restore
 	clustered           bool
 	janitor             *janitor
 
@@ -60,8 +68,13 @@ type Bus struct {
 // as they should be. It waits for the Link to connect; if ctx ends before, or the
 // server does not answer, the error wraps ErrUnavailable.
 func Open(ctx context.Context, l *Link, c Config) (*Bus, error) {
+	return open(ctx, l, c, false)
+}
+
+func open(ctx context.Context, l *Link, c Config, keeper bool) (*Bus, error) {
 	c.fill()
-	b := &Bus{link: l, js: l.js, names: namesOf(c.Namespace, c.Name), cfg: c, log: c.Log}
+	b := &Bus{link: l, js: l.js, names: namesOf(c.Namespace, c.Name), cfg: c, log: c.Log, keeper: keeper}
+	b.limits.Store(&c.Limits)
 	fail := func(err error) (*Bus, error) {
 		return nil, fmt.Errorf("open event bus %s/%s: %w", c.Namespace, c.Name, err)
 	}
@@ -72,7 +85,11 @@ func Open(ctx context.Context, l *Link, c Config) (*Bus, error) {
 	b.events = &stream{bus: b, name: b.names.events}
 	b.dead = &stream{bus: b, name: b.names.dead}
 	b.state = &stream{bus: b, name: b.names.state}
-	if err := b.ensureStreams(ctx); err != nil {
+	ready := b.ensureStreams
+	if c.Managed {
+		ready = b.awaitStreams
+	}
+	if err := ready(ctx); err != nil {
 		return fail(err)
 	}
 	if l.storeDir != "" {
@@ -83,8 +100,11 @@ func Open(ctx context.Context, l *Link, c Config) (*Bus, error) {
 			}
 		}
 	}
-	if !c.AsIs {
-		b.janitor = startJanitor(b)
+	switch {
+	case c.Managed:
+		b.janitor = startJanitor(b, b.askForRoom, false)
+	case !c.AsIs:
+		b.janitor = startJanitor(b, b.clean, true)
 	}
 	return b, nil
 }
@@ -96,16 +116,20 @@ func (c *Config) fill() {
 	if c.MaxAckPending <= 0 {
 		c.MaxAckPending = DefaultMaxAckPending
 	}
-	if c.Limits.MaxAge <= 0 {
-		c.Limits.MaxAge = DefaultMaxAge
-	}
-	if c.Limits.Duplicates <= 0 {
-		c.Limits.Duplicates = DefaultDuplicates
-	}
+	c.Limits.fill()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	c.Log = c.Log.With("eventbus", c.Name, "namespace", c.Namespace)
+}
+
+func (l *Limits) fill() {
+	if l.MaxAge <= 0 {
+		l.MaxAge = DefaultMaxAge
+	}
+	if l.Duplicates <= 0 {
+		l.Duplicates = DefaultDuplicates
+	}
 }
 
 // Close stops the Bus's own work. It leaves the Link open, and everything on the
@@ -125,7 +149,7 @@ func (b *Bus) streamConfigs(replicas int) []jetstream.StreamConfig {
 		}
 		return n
 	}
-	lim := b.cfg.Limits
+	lim := b.limits.Load()
 	metadata := map[string]string{"signalbox": "1", "namespace": b.cfg.Namespace, "eventbus": b.cfg.Name}
 	return []jetstream.StreamConfig{
 		{
@@ -197,17 +221,19 @@ func (b *Bus) ensureStream(ctx context.Context, i int) error {
 	current, err := b.js.Stream(cctx, name)
 	switch {
 	case err == nil && b.cfg.AsIs:
-		b.replicas = current.CachedInfo().Config.Replicas
+		b.have[i] = current.CachedInfo().Config.Replicas
 		return nil
 	case b.cfg.AsIs && errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s: %w", name, ErrNotFound)
 	case err == nil:
 		have := current.CachedInfo().Config
-		if b.cfg.Limits.Replicas == 0 && have.Replicas >= candidates[0] {
+		if b.keeper {
+			candidates = grow(candidates, have.Replicas)
+		} else if b.limits.Load().Replicas == 0 && have.Replicas >= candidates[0] {
 			candidates = []int{have.Replicas} // somebody else asked for more
 		}
 		if same(have, b.streamConfigs(candidates[0])[i]) {
-			b.replicas = have.Replicas
+			b.have[i] = have.Replicas
 			return nil
 		}
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
@@ -215,7 +241,7 @@ func (b *Bus) ensureStream(ctx context.Context, i int) error {
 	}
 	for _, n := range candidates {
 		if _, err = b.js.CreateOrUpdateStream(cctx, b.streamConfigs(n)[i]); err == nil {
-			b.replicas = n
+			b.have[i] = n
 			return nil
 		}
 		if !tooFewServers(err) {
@@ -229,7 +255,7 @@ func (b *Bus) ensureStream(ctx context.Context, i int) error {
 // rights on the system account cannot count servers, so it asks for what it wants and
 // takes less if that is refused.
 func (b *Bus) replicaChoices() []int {
-	n := b.cfg.Limits.Replicas
+	n := b.limits.Load().Replicas
 	switch {
 	case !b.clustered:
 		return []int{1}
@@ -237,10 +263,23 @@ func (b *Bus) replicaChoices() []int {
 		return []int{3, 1}
 	}
 	var choices []int
-	for n = min(n, 5); n > 1; n-- {
-		choices = append(choices, n)
+	for want := min(n, 5); n > 1; n-- {
+		// A keeper asks again, so it need not make do with a number that is no better
+		// than the next lower one.
+		if n == want || n < want && (n%2 == 1 || !b.keeper) {
+			choices = append(choices, n)
+		}
 	}
 	return append(choices, 1)
+}
+
+// grow picks from numbers of replicas, best first, those that take none away.
+func grow(candidates []int, have int) []int {
+	candidates = slices.DeleteFunc(candidates, func(n int) bool { return n < have })
+	if !slices.Contains(candidates, have) {
+		candidates = append(candidates, have)
+	}
+	return candidates
 }
 
 // same compares what we set; the server adds fields of its own.
@@ -266,7 +305,7 @@ func tooFewServers(err error) bool {
 // restoreStreams creates streams that somebody deleted. It is called when nobody
 // listens to their subjects, which most often only means a change of leader.
 func (b *Bus) restoreStreams(ctx context.Context) {
-	if !b.restore.TryLock() {
+	if b.cfg.Managed || b.cfg.AsIs || !b.restore.TryLock() {
 		return
 	}
 	defer b.restore.Unlock()

@@ -27,16 +27,21 @@ const (
 // the oldest ones when space runs short. Every process of a bus has one; what one
 // purged the others find gone.
 type janitor struct {
-	bus    *Bus
+	bus *Bus
+	// clean does the work; full says that a publisher found no space. It returns
+	// whether there is space.
+	clean  func(ctx context.Context, full bool) (bool, error)
 	cancel context.CancelFunc
 	ask    chan chan bool // publishers who found no space
 	done   chan struct{}
 }
 
-func startJanitor(b *Bus) *janitor {
+// startJanitor has clean called when publishers find no space, and from time to
+// time if regular.
+func startJanitor(b *Bus, clean func(context.Context, bool) (bool, error), regular bool) *janitor {
 	ctx, cancel := context.WithCancel(context.Background())
-	j := &janitor{bus: b, cancel: cancel, ask: make(chan chan bool), done: make(chan struct{})}
-	go j.run(ctx)
+	j := &janitor{bus: b, clean: clean, cancel: cancel, ask: make(chan chan bool), done: make(chan struct{})}
+	go j.run(ctx, regular)
 	return j
 }
 
@@ -45,12 +50,15 @@ func (j *janitor) stop() {
 	<-j.done
 }
 
-func (j *janitor) run(ctx context.Context) {
+func (j *janitor) run(ctx context.Context, regular bool) {
 	defer close(j.done)
 	var failing bool
 	var futile time.Time // when a run last freed nothing
 	timer := time.NewTimer(j.interval())
 	defer timer.Stop()
+	if !regular {
+		timer.Stop()
+	}
 	for {
 		var waiting []chan bool
 		select {
@@ -116,10 +124,9 @@ func (j *janitor) makeRoom(ctx context.Context) bool {
 
 // clean purges what is due. full says that the server refused a message for lack
 // of space. It returns whether there is space.
-func (j *janitor) clean(ctx context.Context, full bool) (bool, error) {
+func (b *Bus) clean(ctx context.Context, full bool) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 6*callTimeout)
 	defer cancel()
-	b := j.bus
 	purged := false
 	level := highWater
 	for range 10 { // messages differ in size, so the share is a guess
@@ -132,11 +139,11 @@ func (j *janitor) clean(ctx context.Context, full bool) (bool, error) {
 		if full && !purged {
 			share = max(share, leastShare)
 		}
-		aged := info.State.Msgs > 0 && time.Since(info.State.FirstTime) > b.cfg.Limits.MaxAge
+		aged := info.State.Msgs > 0 && time.Since(info.State.FirstTime) > b.limits.Load().MaxAge
 		if info.State.Msgs == 0 || share == 0 && !aged {
 			return true, nil
 		}
-		below, err := j.target(ctx, info, share, aged)
+		below, err := b.purgeTarget(ctx, info, share, aged)
 		if err != nil {
 			return purged, err
 		}
@@ -167,15 +174,15 @@ func shareToPurge(info *jetstream.StreamInfo, level float64) float64 {
 	return 1 - lowWater/use
 }
 
-// target is the sequence below which everything is to be purged.
-func (j *janitor) target(ctx context.Context, info *jetstream.StreamInfo, share float64, aged bool) (uint64, error) {
+// purgeTarget is the sequence below which everything is to be purged.
+func (b *Bus) purgeTarget(ctx context.Context, info *jetstream.StreamInfo, share float64, aged bool) (uint64, error) {
 	first, last := info.State.FirstSeq, info.State.LastSeq
 	target := first
 	if share > 0 {
 		target = first + uint64(math.Ceil(share*float64(last-first+1)))
 	}
 	if aged {
-		at, err := j.firstAfter(ctx, time.Now().Add(-j.bus.cfg.Limits.MaxAge))
+		at, err := b.firstAfter(ctx, time.Now().Add(-b.limits.Load().MaxAge))
 		if err != nil {
 			return 0, err
 		}
@@ -184,7 +191,7 @@ func (j *janitor) target(ctx context.Context, info *jetstream.StreamInfo, share 
 		}
 		target = max(target, at)
 	}
-	floor, err := j.floor(ctx, info, target)
+	floor, err := b.floor(ctx, info, target)
 	if err != nil {
 		return 0, err
 	}
@@ -192,8 +199,8 @@ func (j *janitor) target(ctx context.Context, info *jetstream.StreamInfo, share 
 }
 
 // firstAfter is the sequence of the first event stored after t; 0 if none was.
-func (j *janitor) firstAfter(ctx context.Context, t time.Time) (uint64, error) {
-	m, err := j.bus.events.get(ctx, messageQuery{Next: ">", Start: &t})
+func (b *Bus) firstAfter(ctx context.Context, t time.Time) (uint64, error) {
+	m, err := b.events.get(ctx, messageQuery{Next: ">", Start: &t})
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
@@ -206,8 +213,8 @@ func (j *janitor) firstAfter(ctx context.Context, t time.Time) (uint64, error) {
 // floor is the lowest sequence up to target that a consumer still needs, target
 // if none needs any. info must be older than this call: what was
 // published since is not looked at.
-func (j *janitor) floor(ctx context.Context, info *jetstream.StreamInfo, target uint64) (uint64, error) {
-	consumers, err := j.bus.consumerInfos(ctx, info.State.Consumers)
+func (b *Bus) floor(ctx context.Context, info *jetstream.StreamInfo, target uint64) (uint64, error) {
+	consumers, err := b.consumerInfos(ctx, info.State.Consumers)
 	if err != nil {
 		return 0, err
 	}
@@ -218,7 +225,7 @@ func (j *janitor) floor(ctx context.Context, info *jetstream.StreamInfo, target 
 		}
 		// The floor of a consumer is its last acknowledged message; the next one
 		// it wants may be much later.
-		m, err := j.bus.oldest(ctx, c)
+		m, err := b.oldest(ctx, c)
 		if err != nil {
 			return 0, err
 		}

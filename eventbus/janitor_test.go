@@ -36,7 +36,7 @@ func TestJanitorRemovesWhatIsOldAndProcessed(t *testing.T) {
 	}
 	clean := func() {
 		t.Helper()
-		if _, err := b.janitor.clean(ctx, false); err != nil {
+		if _, err := b.clean(ctx, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestJanitorKeepsYoungHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.janitor.clean(t.Context(), false); err != nil {
+	if _, err := b.clean(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if u, err := b.Usage(t.Context()); err != nil || u.Events != 10 {
@@ -102,7 +102,7 @@ func TestJanitorStaysBelowTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.janitor.clean(t.Context(), false); err != nil {
+	if _, err := b.clean(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	u, err := b.Usage(t.Context())

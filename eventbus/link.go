@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -34,12 +35,29 @@ type LinkConfig struct {
 	StoreDir string
 	// User and Password, Token, or CredsFile; all empty without authentication.
 	User, Password, Token, CredsFile string
-	// TLS to the server; nil: as the server asks.
+	// PasswordFile and TokenFile are read at each connect, so that what they hold
+	// may change. They replace Password and Token.
+	PasswordFile, TokenFile string
+	// InboxPrefix begins the subjects on which answers come; empty: NATS's own.
+	// See Role.InboxPrefix.
+	InboxPrefix string
+	// TLS to the server; nil: as the server asks. The name that the certificate
+	// has to be for is ServerName, or the host of the URL.
 	TLS *tls.Config
+	// CAFile holds the authorities to trust and is read at each connect. It
+	// replaces TLS.RootCAs.
+	CAFile string
+	// Dialer connects to the host:port of a URL; nil: by TCP.
+	Dialer Dialer
 	// Name is shown in the server's list of connections.
 	Name string
 	// Log defaults to slog.Default().
 	Log *slog.Logger
+}
+
+// Dialer makes connections, such as through a tunnel.
+type Dialer interface {
+	Dial(network, address string) (net.Conn, error)
 }
 
 // Link is one connection to a NATS server, shared by any number of Buses. It
@@ -67,6 +85,9 @@ type Link struct {
 // error.
 func Dial(ctx context.Context, c LinkConfig) (*Link, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("dial the event bus: %w", err)
+	}
+	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("dial the event bus: %w", err)
 	}
 	log := c.Log
@@ -114,17 +135,25 @@ func (l *Link) options(c LinkConfig) []nats.Option {
 	if c.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(c.InProcess))
 	}
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	if c.InboxPrefix != "" {
+		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
-	if c.Token != "" {
-		opts = append(opts, nats.Token(c.Token))
+	if c.Dialer != nil {
+		// A tunnel knows names that this machine may not.
+		opts = append(opts, nats.SetCustomDialer(c.Dialer), nats.SkipHostLookup())
 	}
+	opts = append(opts, c.credentials()...)
 	if c.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(c.CredsFile))
 	}
 	if c.TLS != nil {
 		opts = append(opts, nats.Secure(c.TLS))
+	}
+	if c.CAFile != "" {
+		opts = append(opts, nats.Secure(), func(o *nats.Options) error {
+			o.RootCAsCB = c.authorities
+			return nil
+		})
 	}
 	return opts
 }

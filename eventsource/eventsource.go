@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/secret"
 )
 
@@ -78,6 +79,9 @@ type Env struct {
 	// State keeps a little memory of this entry on the bus, over restarts and
 	// shared by all replicas.
 	State State
+	// Kubernetes is the API for kinds that need it. Its clients cannot be had
+	// where there is no cluster.
+	Kubernetes *cluster.Cluster
 }
 
 // State is a small key-value store. Keys are any text.

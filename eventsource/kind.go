@@ -18,6 +18,9 @@ type Kind struct {
 	// Routes tells where a configuration (defaulted, valid) receives HTTP
 	// requests; nil for kinds that do not.
 	Routes func(kind.Config) []Route
+	// NeedsKubernetes tells whether a configuration uses the Kubernetes API, so
+	// that its pod gets a token; nil for kinds that do not.
+	NeedsKubernetes func(kind.Config) bool
 }
 
 // Kinds is the set of kinds that a program is built with.

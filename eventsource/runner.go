@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/expr"
 	"github.com/signalbox-events/signalbox/internal/kind"
 	"github.com/signalbox-events/signalbox/internal/secret"
@@ -43,6 +44,8 @@ type RunnerConfig struct {
 	Secrets   secret.Reader
 	Hooks     Hooks
 	State     State
+	// Kubernetes may be nil.
+	Kubernetes *cluster.Cluster
 }
 
 // A Runner keeps the source of one entry going.
@@ -104,7 +107,7 @@ func NewRunner(c RunnerConfig) (*Runner, error) {
 	}
 	r.source, err = c.Kind.Build(c.Config, Env{
 		Namespace: c.Namespace, EventSource: c.EventSource, Event: c.Event,
-		Log: r.log, Secrets: c.Secrets, Hooks: c.Hooks, State: c.State,
+		Log: r.log, Secrets: c.Secrets, Hooks: c.Hooks, State: c.State, Kubernetes: c.Kubernetes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", c.Kind.Name, err)

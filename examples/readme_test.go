@@ -14,16 +14,19 @@ import (
 	"time"
 )
 
-// The blocks of README.md are marked by their info strings:
+// The blocks of README.md and docs/start.md are marked by their info strings:
 //
 //	sh run      is run, once
 //	sh until    is run again until its output is what is shown
+//	sh start    is run in the background until the walk ends
+//	yaml FILE   is saved as that file
 //	text        is what the block before it prints; its exit code may be anything
-//	text log    are lines that "make run" has printed by now, or does soon
+//	text log    are lines, or parts of lines, that "signalbox run" has printed by
+//	            now, or does soon
 //
-// What differs from run to run (ids, times, the port) is levelled out before
-// texts are compared. An id that a command names stands for what took its place
-// in the output before.
+// What differs from run to run (ids, times, ports) is levelled out before texts
+// are compared. An id that a command names stands for what took its place in the
+// output before.
 
 const wait = 30 * time.Second
 
@@ -31,73 +34,106 @@ func TestReadme(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes fifteen seconds: the README waits for retries")
 	}
-	w := newWalk(t)
-	text, err := os.ReadFile("../README.md")
+	w := newWalk(t, "bin", "12000")
+	w.copyQuickstart()
+	w.start("bin/signalbox run examples/quickstart") // what "make run" does after building
+	if ran := w.follow("../README.md"); ran < 8 {
+		t.Errorf("only %d blocks of the README were run", ran)
+	}
+}
+
+func TestStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes eight seconds: the walk waits for retries")
+	}
+	w := newWalk(t, "", "12100", "12101")
+	if ran := w.follow("../docs/start.md"); ran < 7 {
+		t.Errorf("only %d blocks of docs/start.md were run", ran)
+	}
+}
+
+// walk is a folder with the built program, in which a text is followed.
+type walk struct {
+	t     *testing.T
+	dir   string
+	ports map[string]string // in the text -> here
+	log   *output
+	ids   map[string]string // in the text -> here
+}
+
+// newWalk builds the program into the folder bin of the walk's own.
+func newWalk(t *testing.T, bin string, ports ...string) *walk {
+	w := &walk{t: t, dir: t.TempDir(), ports: map[string]string{}, log: &output{}, ids: map[string]string{}}
+	for _, p := range ports {
+		w.ports[p] = freePort(t)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(w.dir, bin, "signalbox"), "../cmd/signalbox")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return w
+}
+
+func (w *walk) copyQuickstart() {
+	files, err := filepath.Glob("quickstart/*.yaml")
+	if err != nil || len(files) == 0 {
+		w.t.Fatal("there is no quickstart", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.save(filepath.Join("examples", f), string(b))
+	}
+}
+
+func (w *walk) save(file, text string) {
+	path := filepath.Join(w.dir, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(w.here(text)), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// follow does what a text says, and returns how many of its blocks were run or saved.
+func (w *walk) follow(file string) (ran int) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	blocks := fence.FindAllStringSubmatch(string(text), -1)
-	ran := 0
 	for i, b := range blocks {
 		var shown *string
 		if i+1 < len(blocks) && blocks[i+1][1] == "text" {
 			shown = &blocks[i+1][2]
 		}
-		switch b[1] {
-		case "sh run":
+		ran++
+		name, isFile := strings.CutPrefix(b[1], "yaml ")
+		switch {
+		case isFile:
+			w.save(name, b[2])
+		case b[1] == "sh run":
 			w.once(b[2], shown)
-			ran++
-		case "sh until":
+		case b[1] == "sh until":
 			w.until(b[2], *shown)
-			ran++
-		case "text log":
+		case b[1] == "sh start":
+			w.start(strings.TrimSpace(b[2]))
+		case b[1] == "text log":
 			w.logged(b[2])
+			ran--
+		default:
+			ran--
 		}
 	}
-	if ran < 8 {
-		t.Errorf("only %d blocks of the README were run", ran)
-	}
+	return ran
 }
 
-// walk is a folder with the built program and the quickstart, which runs.
-type walk struct {
-	t    *testing.T
-	dir  string
-	port string
-	log  *output
-	ids  map[string]string // in the README -> here
-}
-
-func newWalk(t *testing.T) *walk {
-	dir := t.TempDir()
-	w := &walk{t: t, dir: dir, port: freePort(t), log: &output{}, ids: map[string]string{}}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin", "signalbox"), "../cmd/signalbox")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	files, err := filepath.Glob("quickstart/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal("there is no quickstart", err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "examples", "quickstart"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "examples", f), []byte(w.here(string(b))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.start()
-	return w
-}
-
-// start does what "make run" does after building.
-func (w *walk) start() {
-	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), filepath.Join(w.dir, "bin", "signalbox"), "run", "examples/quickstart", "--host", "127.0.0.1")
+func (w *walk) start(command string) {
+	args := append(strings.Fields(command), "--host", "127.0.0.1")
+	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), filepath.Join(w.dir, args[0]), args[1:]...) //nolint:gosec // the text's own command
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -105,23 +141,26 @@ func (w *walk) start() {
 	w.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
-			w.t.Errorf("signalbox run: %v\n%s", err, w.log)
+			w.t.Errorf("%s: %v\n%s", command, err, w.log)
 		}
 	})
 }
 
-// here puts the free port in the place of the README's, and ids of this run.
+// here puts free ports in the place of the text's, and ids of this run.
 func (w *walk) here(s string) string {
 	for there, here := range w.ids {
 		s = strings.ReplaceAll(s, there, here)
 	}
-	return strings.ReplaceAll(s, "12000", w.port)
+	for there, here := range w.ports {
+		s = strings.ReplaceAll(s, there, here)
+	}
+	return s
 }
 
 func (w *walk) sh(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), wait)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", w.here(script)) //nolint:gosec // the README's own commands
+	cmd := exec.CommandContext(ctx, "sh", "-c", w.here(script)) //nolint:gosec // the text's own commands
 	cmd.Dir = w.dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -134,7 +173,7 @@ func (w *walk) once(script string, shown *string) {
 	case shown == nil && err != nil:
 		w.t.Fatalf("%s%v\n%s", script, err, got)
 	case shown != nil && !w.same(*shown, got):
-		w.t.Fatalf("%sprinted\n%s\nand the README says\n%s", script, got, *shown)
+		w.t.Fatalf("%sprinted\n%s\nand the text says\n%s", script, got, *shown)
 	}
 }
 
@@ -146,7 +185,7 @@ func (w *walk) until(script, shown string) {
 		return w.same(shown, got)
 	})
 	if !ok {
-		w.t.Fatalf("%sprints\n%s\nand the README says\n%s", script, got, shown)
+		w.t.Fatalf("%sprints\n%s\nand the text says\n%s", script, got, shown)
 	}
 }
 
@@ -177,8 +216,10 @@ var (
 
 // level takes out of a text what differs from run to run.
 func (w *walk) level(s string) string {
-	s = strings.ReplaceAll(s, w.port, "12000")
-	s = strings.ReplaceAll(s, "127.0.0.1", "localhost")
+	for there, here := range w.ports {
+		s = strings.ReplaceAll(s, here, there)
+	}
+	s = strings.NewReplacer("127.0.0.1", "localhost", "[::1]", "localhost").Replace(s)
 	s = times.ReplaceAllString(ids.ReplaceAllString(s, "ID"), "TIME")
 	return strings.TrimSpace(spaces.ReplaceAllString(s, " "))
 }

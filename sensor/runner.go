@@ -52,7 +52,7 @@ func newRunner(p *Plan, t *TriggerPlan, env Env, log *slog.Logger) *runner {
 		metrics:  newTriggerMetrics(env.Metrics, p.Namespace, p.Name, t.Name),
 		stopping: make(chan struct{}),
 	}
-	r.actions = newActions(trigger.Env{Log: log, Secrets: env.Secrets, HTTP: env.HTTP, Publish: publishFor(env.Bus)})
+	r.actions = newActions(trigger.Env{Log: log, Secrets: env.Secrets, HTTP: env.HTTP, Publish: publishFor(env.Bus), Kubernetes: env.Kubernetes})
 	if t.Condition.HasAnd() {
 		r.join = newJoin(r)
 	}

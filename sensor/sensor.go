@@ -13,6 +13,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/secret"
 	"github.com/signalbox-events/signalbox/internal/telemetry"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
@@ -25,6 +26,8 @@ type Env struct {
 	Metrics *telemetry.Metrics
 	Secrets secret.Reader
 	HTTP    trigger.HTTP
+	// Kubernetes may be nil.
+	Kubernetes *cluster.Cluster
 	// InFlight is how many actions of one trigger run at once. Defaults to 64.
 	InFlight int
 	// Grace is how long actions that have begun may go on when the sensor is

@@ -12,6 +12,10 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=eb,path=eventbus
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Pods",type=string,JSONPath=`.status.pods`
+// +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.status.config.jetstream.url`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EventBus struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -50,6 +54,12 @@ type EventBusSpec struct {
 // EventBusStatus is what the controller observed.
 type EventBusStatus struct {
 	Status `json:",inline"`
+	// State is Ready, or the reason of the first condition that is not True. Signalbox.
+	// +optional
+	State string `json:"state,omitempty"`
+	// Pods is how many pods are ready, and of how many: 3/3. Signalbox.
+	// +optional
+	Pods string `json:"pods,omitempty"`
 	// Config is what clients need in order to connect.
 	// +optional
 	Config BusConfig `json:"config,omitempty"`

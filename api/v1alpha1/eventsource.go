@@ -11,13 +11,39 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=es
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Pods",type=string,JSONPath=`.status.pods`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.urls[0].url`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type EventSource struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec EventSourceSpec `json:"spec"`
 	// +optional
-	Status Status `json:"status,omitempty"`
+	Status EventSourceStatus `json:"status,omitempty"`
+}
+
+// EventSourceStatus is what the controller observed.
+type EventSourceStatus struct {
+	Status `json:",inline"`
+	// State is Ready, or the reason of the first condition that is not True. Signalbox.
+	// +optional
+	State string `json:"state,omitempty"`
+	// Pods is how many pods are ready, and of how many: 1/1. Signalbox.
+	// +optional
+	Pods string `json:"pods,omitempty"`
+	// URLs are the addresses in the cluster at which events are received. Signalbox.
+	// +optional
+	URLs []EventURL `json:"urls,omitempty"`
+}
+
+// EventURL is an address at which an event is received.
+type EventURL struct {
+	// Event is the event's name in the EventSource.
+	Event string `json:"event"`
+	// URL in the cluster.
+	URL string `json:"url"`
 }
 
 // EventSourceList is a list of EventSources.

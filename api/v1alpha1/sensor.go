@@ -10,13 +10,45 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=sn
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Pods",type=string,JSONPath=`.status.pods`
+// +kubebuilder:printcolumn:name="Dependencies",type=string,JSONPath=`.status.dependencies`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Sensor struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec SensorSpec `json:"spec"`
 	// +optional
-	Status Status `json:"status,omitempty"`
+	Status SensorStatus `json:"status,omitempty"`
+}
+
+// SensorStatus is what the controller observed.
+type SensorStatus struct {
+	Status `json:",inline"`
+	// State is Ready, or the reason of the first condition that is not True. Signalbox.
+	// +optional
+	State string `json:"state,omitempty"`
+	// Pods is how many pods are ready, and of how many: 1/1. Signalbox.
+	// +optional
+	Pods string `json:"pods,omitempty"`
+	// Dependencies are the events that the sensor waits for, each as
+	// EVENTSOURCE/EVENT, separated by commas. Signalbox.
+	// +optional
+	Dependencies string `json:"dependencies,omitempty"`
+	// Triggers are what it does, and when. Signalbox.
+	// +optional
+	Triggers []TriggerState `json:"triggers,omitempty"`
+}
+
+// TriggerState tells what a trigger of a sensor waits for.
+type TriggerState struct {
+	// Name of the trigger.
+	Name string `json:"name"`
+	// Kind of the trigger, such as http.
+	Kind string `json:"kind"`
+	// When is the condition under which it fires, in names of dependencies.
+	When string `json:"when"`
 }
 
 // SensorList is a list of Sensors.

@@ -1,53 +1,50 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signalbox-events/signalbox/eventbus/server"
+	"github.com/signalbox-events/signalbox/internal/busnode"
 )
 
 func newBus(g *globals) *cobra.Command {
-	c := server.Config{}
+	c := busnode.Config{Version: version, Commit: commitID()}
 	f := &serverFlags{}
 	cmd := &cobra.Command{
 		Use:   "bus",
 		Short: "Run one JetStream server, alone or as part of a cluster",
 		Long: "Run a NATS server with JetStream that signalbox run --bus uses as its bus. With --cluster-name and\n" +
-			"--route several of them, 3 or 5, make a cluster that survives the loss of one or two.",
+			"--route several of them, 3 or 5, make a cluster that survives the loss of one or two.\n" +
+			"With --eventbus the server keeps the streams of an EventBus itself, and its clients are run with --bus-managed.",
 		Example: "  signalbox bus --data-dir bus --listen 127.0.0.1:4222 --user signalbox --password-file pw\n" +
 			"  signalbox bus --data-dir n1 --listen :4222 --server-name n1 --cluster-name c --cluster-listen :6222 --route nats://n2:6222 --route nats://n3:6222",
-		Args: cobra.NoArgs,
+		Args:              wantNothing,
+		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := g.logger(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			c.Log = log
-			if err := f.finish(&c); err != nil {
+			if c.EventBus == "" && c.AuthDir != "" {
+				return errors.New("--auth-dir needs --eventbus, for which the roles in it have their rights")
+			}
+			if err := f.finish(&c.Server); err != nil {
 				return err
 			}
-			srv, err := server.Start(c)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "bus listens on", srv.URL()); err != nil {
-				return err
-			}
-			<-cmd.Context().Done()
-			log.Info("stopping")
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-			defer cancel()
-			return srv.Shutdown(ctx)
+			c.Out = cmd.OutOrStdout()
+			return busnode.Run(cmd.Context(), c)
 		},
 	}
-	f.add(cmd, &c)
+	f.add(cmd, &c.Server)
+	cmd.Flags().StringVar(&c.EventBus, "eventbus", "", "file of an EventBus object, whose streams the server makes and keeps; changes are followed")
+	cmd.Flags().StringVar(&c.AuthDir, "auth-dir", "", "folder with the roles' passwords (controller, eventsource, sensor, client), cluster-password, tls.crt, tls.key and ca.crt")
+	cmd.Flags().StringVar(&c.AdminAddr, "admin-addr", "", "address for /healthz, /readyz and /metrics, such as :7777 (default: none)")
 	return cmd
 }
 

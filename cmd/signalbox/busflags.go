@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventbus/server"
@@ -25,8 +25,10 @@ type busFlags struct {
 	dataDir                        string
 	url, user, passwordFile, token string
 	creds, ca, cert, key           string
-	insecure                       bool
+	insecure, managed              bool
 	namespace, name                string
+	namespaceFlag                  *pflag.Flag
+	kube                           clusterFlags
 }
 
 func (f *busFlags) add(cmd *cobra.Command) {
@@ -40,6 +42,7 @@ func (f *busFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.ca, "bus-ca", "", "PEM file of the authority to trust for --bus")
 	fl.StringVar(&f.cert, "bus-cert", "", "PEM file of the client certificate for --bus")
 	fl.StringVar(&f.key, "bus-key", "", "PEM file of the client certificate's key for --bus")
+	fl.BoolVar(&f.managed, "bus-managed", false, "--bus is run by signalbox bus --eventbus: it keeps its streams itself, and --bus-user is one of its roles")
 	fl.BoolVar(&f.insecure, "bus-insecure-skip-verify", false, "do not check the certificate of --bus")
 }
 
@@ -47,32 +50,29 @@ func (f *busFlags) add(cmd *cobra.Command) {
 func (f *busFlags) addNames(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "default", "namespace of the EventBus")
 	cmd.Flags().StringVar(&f.name, "eventbus", "default", "name of the EventBus")
+	f.namespaceFlag = cmd.Flags().Lookup("namespace")
+	f.kube.add(cmd)
 }
 
 // remote is the connection that --bus and its companions describe.
 func (f *busFlags) remote() (*eventbus.LinkConfig, error) {
-	c := &eventbus.LinkConfig{URL: f.url, User: f.user, CredsFile: f.creds}
+	c := &eventbus.LinkConfig{
+		URL: f.url, User: f.user, PasswordFile: f.passwordFile, TokenFile: f.token, CredsFile: f.creds, CAFile: f.ca,
+	}
 	var errs []error
-	read := func(flag, file string) string {
+	for flag, file := range map[string]string{"--bus-password-file": f.passwordFile, "--bus-token-file": f.token, "--bus-ca": f.ca} {
 		if file == "" {
-			return ""
+			continue
 		}
-		b, err := os.ReadFile(file)
-		if err != nil {
+		if _, err := os.ReadFile(file); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", flag, err))
 		}
-		return strings.TrimSuffix(string(b), "\n")
 	}
-	c.Password = read("--bus-password-file", f.passwordFile)
-	c.Token = read("--bus-token-file", f.token)
-	if f.ca != "" || f.cert != "" || f.key != "" || f.insecure {
+	if f.managed {
+		c.InboxPrefix = eventbus.Role(f.user).InboxPrefix()
+	}
+	if f.cert != "" || f.key != "" || f.insecure {
 		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecure} //nolint:gosec // asked for by a flag
-		if pem := read("--bus-ca", f.ca); pem != "" {
-			c.TLS.RootCAs = x509.NewCertPool()
-			if !c.TLS.RootCAs.AppendCertsFromPEM([]byte(pem)) {
-				errs = append(errs, fmt.Errorf("--bus-ca %s: holds no PEM certificate", f.ca))
-			}
-		}
 		if f.cert != "" || f.key != "" {
 			pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 			if err != nil {
@@ -88,12 +88,19 @@ func (f *busFlags) remote() (*eventbus.LinkConfig, error) {
 func (f *busFlags) open(ctx context.Context) (*eventbus.Bus, func(), error) {
 	var cfg *eventbus.LinkConfig
 	var err error
-	if f.url != "" {
+	done := func() {}
+	switch {
+	case f.url != "":
 		cfg, err = f.remote()
-	} else {
+	case f.kube.wanted():
+		c := f.kube.open()
+		if f.namespace, err = namespaceOf(c, f.namespaceFlag); err == nil {
+			cfg, done, err = throughCluster(ctx, c, f.namespace, f.name)
+		}
+	default:
 		var info *server.Info
 		if info, err = server.Find(f.dataDir); err != nil {
-			err = fmt.Errorf("%w; start one with: signalbox run PATH --data-dir %s (or name a bus with --bus)", err, f.dataDir)
+			err = fmt.Errorf("%w; start one with: signalbox run PATH --data-dir %s (or name a bus with --bus, or look into a Kubernetes cluster with --cluster)", err, f.dataDir)
 		} else {
 			cfg = &eventbus.LinkConfig{URL: info.URL, User: info.User, Password: info.Password, StoreDir: info.StoreDir}
 		}
@@ -104,6 +111,7 @@ func (f *busFlags) open(ctx context.Context) (*eventbus.Bus, func(), error) {
 	cfg.Name, cfg.Log = "signalbox-cli", slog.New(slog.NewTextHandler(io.Discard, nil))
 	link, err := eventbus.Dial(ctx, *cfg)
 	if err != nil {
+		done()
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -111,12 +119,13 @@ func (f *busFlags) open(ctx context.Context) (*eventbus.Bus, func(), error) {
 	bus, err := eventbus.Open(ctx, link, eventbus.Config{Namespace: f.namespace, Name: f.name, AsIs: true, Log: cfg.Log})
 	if err != nil {
 		_ = link.Close()
+		done()
 		if errors.Is(err, eventbus.ErrNotFound) {
 			err = fmt.Errorf("there is no EventBus %s in namespace %s on this bus yet", f.name, f.namespace)
 		}
 		return nil, nil, err
 	}
-	return bus, func() { _ = bus.Close(); _ = link.Close() }, nil
+	return bus, func() { _ = bus.Close(); _ = link.Close(); done() }, nil
 }
 
 // cutLast splits EVENTSOURCE/EVENT.

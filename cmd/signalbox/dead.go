@@ -28,7 +28,7 @@ func newDead(g *globals) *cobra.Command {
 		Short: "Look at dead letters, fire them again, drop them",
 		Long:  "A dead letter is a firing that failed for good. It keeps the events, the errors and the action that was tried.",
 	}
-	cmd.AddCommand(newDeadList(g), newDeadShow(g),
+	group(cmd, newDeadList(g), newDeadShow(g),
 		newDeadEach(g, "redrive", "Fire dead letters again", "sent to be fired again", (*eventbus.DeadLetters).Redrive),
 		newDeadEach(g, "drop", "Remove dead letters for good", "dropped", (*eventbus.DeadLetters).Drop))
 	return cmd
@@ -42,6 +42,37 @@ func (f *deadFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.since, "since", 0, "only those that failed within this time, such as 1h")
 }
 
+// ids completes ids, if a bus can be asked.
+func (f *deadFlags) ids(cmd *cobra.Command, had []string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	bus, closeBus, err := f.bus.open(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer closeBus()
+	letters, err := bus.DeadLetters().List(ctx, f.wanted())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, l := range letters {
+		if id := shortID(l.ID); !slices.Contains(had, id) {
+			out = append(out, fmt.Sprintf("%s\t%s/%s: %s", id, l.Sensor, l.Trigger, oneLine(l.Reason, 60)))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func unknownID(id string, err error) error {
+	if errors.Is(err, eventbus.ErrNotFound) {
+		return fmt.Errorf("there is no dead letter %s; signalbox dead list has the ids", id)
+	}
+	return err
+}
+
+func shortID(id string) string { return id[:min(12, len(id))] }
+
 func (f *deadFlags) wanted() eventbus.DeadFilter {
 	w := f.filter
 	if f.since > 0 {
@@ -53,9 +84,10 @@ func (f *deadFlags) wanted() eventbus.DeadFilter {
 func newDeadList(g *globals) *cobra.Command {
 	f := &deadFlags{}
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List dead letters, the newest last",
-		Args:  cobra.NoArgs,
+		Use:               "list",
+		Short:             "List dead letters, the newest last",
+		Args:              wantNothing,
+		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bus, closeBus, err := f.bus.open(cmd.Context())
 			if err != nil {
@@ -92,7 +124,7 @@ func writeLetters(out io.Writer, letters []eventbus.DeadLetter) error {
 		if !l.Redriven.IsZero() {
 			why = "(redriven " + l.Redriven.Local().Format(time.DateTime) + ") " + why
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", l.ID[:min(12, len(l.ID))], l.Time.Local().Format(time.DateTime), l.Sensor, l.Trigger, l.AttemptCount, why)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", shortID(l.ID), l.Time.Local().Format(time.DateTime), l.Sensor, l.Trigger, l.AttemptCount, why)
 	}
 	return w.Flush()
 }
@@ -111,7 +143,14 @@ func newDeadShow(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a dead letter: errors, action, events",
-		Args:  cobra.ExactArgs(1),
+		Long:  "Show a dead letter. An ID may be cut to what makes it unique; signalbox dead list has the ids.",
+		Args:  wantID,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return noFiles(cmd, args, "")
+			}
+			return f.ids(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bus, closeBus, err := f.bus.open(cmd.Context())
 			if err != nil {
@@ -120,7 +159,7 @@ func newDeadShow(g *globals) *cobra.Command {
 			defer closeBus()
 			l, err := bus.DeadLetters().Get(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return unknownID(args[0], err)
 			}
 			if g.json() {
 				return writeJSON(cmd.OutOrStdout(), l)
@@ -163,13 +202,18 @@ func writeLetter(w io.Writer, l *eventbus.DeadLetter) {
 func newDeadEach(g *globals, verb, short, doneWord string, do func(*eventbus.DeadLetters, context.Context, string) error) *cobra.Command {
 	f := &deadFlags{}
 	cmd := &cobra.Command{
-		Use:     verb + " [ID...]",
-		Short:   short,
+		Use:   verb + " [ID...]",
+		Short: short,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return f.ids(cmd, args)
+		},
 		Example: fmt.Sprintf("  signalbox dead %[1]s 3f2a9c01d4e5\n  signalbox dead %[1]s --sensor deploy --since 2h\n  signalbox dead %[1]s --all", verb),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			filtered := f.filter.Sensor != "" || f.filter.Trigger != "" || f.since > 0
-			if (len(ids) > 0) == (f.all || filtered) {
-				return errors.New("name dead letters by their ids, or choose them with --sensor, --trigger, --since or --all")
+			switch chosen := f.all || f.filter.Sensor != "" || f.filter.Trigger != "" || f.since > 0; {
+			case len(ids) == 0 && !chosen:
+				return fmt.Errorf("say which dead letters: %s ID... (signalbox dead list has the ids), or choose them with --sensor, --trigger, --since or --all", cmd.CommandPath())
+			case len(ids) > 0 && chosen:
+				return errors.New("give ids, or choose with --sensor, --trigger, --since or --all, not both")
 			}
 			bus, closeBus, err := f.bus.open(cmd.Context())
 			if err != nil {
@@ -189,7 +233,7 @@ func newDeadEach(g *globals, verb, short, doneWord string, do func(*eventbus.Dea
 			n := 0
 			for _, id := range ids {
 				if err := do(bus.DeadLetters(), cmd.Context(), id); err != nil {
-					errs = append(errs, fmt.Errorf("%s: %w", id, err))
+					errs = append(errs, unknownID(id, err))
 					continue
 				}
 				n++

@@ -24,7 +24,7 @@ func newLint(g *globals) *cobra.Command {
 		Long: "Check files, and all *.yaml, *.yml and *.json files in and below folders.\n" +
 			"Exit code 1 if there are errors; with --strict also if there are warnings.",
 		Example: "  signalbox lint manifests/\n  signalbox lint --strict -o json sensor.yaml",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    wantPaths,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set := manifest.Load(args, manifestOptions(""))
 			write := manifest.WriteText
@@ -38,7 +38,11 @@ func newLint(g *globals) *cobra.Command {
 				return fmt.Errorf("there are no manifests in %s", strings.Join(args, ", "))
 			}
 			if !g.json() {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d objects: %s\n", len(set.Objects), manifest.Summarize(set.Problems))
+				objects := "objects"
+				if len(set.Objects) == 1 {
+					objects = "object"
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d %s: %s\n", len(set.Objects), objects, manifest.Summarize(set.Problems))
 			}
 			if set.Count(v1alpha1.Error) > 0 || (strict && set.Count(v1alpha1.Warning) > 0) {
 				return exitCode(1)

@@ -31,8 +31,10 @@ func newRoot() *cobra.Command {
 		Short: "Turn things that happen into things that get done",
 		Long: "Signalbox reads the EventBus, EventSource and Sensor manifests of Argo Events and runs them:\n" +
 			"sources put events on a bus, sensors evaluate them and fire triggers.",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Version:           version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		ValidArgsFunction: noFiles,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if g.output != "text" && g.output != "json" {
 				return fmt.Errorf("--output %s: want text or json", g.output)
@@ -46,7 +48,9 @@ func newRoot() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(newRun(g), newLint(g), newTest(g), newSend(g), newDead(g), newBus(g), newVersion(g))
+	cmd.SetVersionTemplate(versionLine())
+	cmd.SetFlagErrorFunc(flagError)
+	group(cmd, newRun(g), newLint(g), newTest(g), newSend(g), newDead(g), newBus(g), newController(g), newVersion(g))
 	return cmd
 }
 
@@ -77,18 +81,22 @@ func writeJSON(w io.Writer, v any) error {
 
 func newVersion(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Use:               "version",
+		Short:             "Print the version",
+		Args:              wantNothing,
+		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := map[string]string{"version": version, "commit": commitID(), "go": goVersion()}
 			if g.json() {
-				return writeJSON(cmd.OutOrStdout(), v)
+				return writeJSON(cmd.OutOrStdout(), map[string]string{"version": version, "commit": commitID(), "go": goVersion()})
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "signalbox %s %s %s\n", v["version"], v["commit"], v["go"])
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionLine())
 			return err
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("signalbox %s %s %s\n", version, commitID(), goVersion())
 }
 
 func commitID() string {

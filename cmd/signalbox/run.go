@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -10,6 +12,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus/server"
 	sources "github.com/signalbox-events/signalbox/eventsource/all"
 	"github.com/signalbox-events/signalbox/httpclient"
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/dataplane"
 	"github.com/signalbox-events/signalbox/internal/secret"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
@@ -21,10 +24,14 @@ type runFlags struct {
 	fsync      string
 	maxStore   string
 	maxPayload string
+	noBus      bool
 	secrets    string
+	configMaps string
+	drain      time.Duration
 	host       string
 	admin      string
 	namespace  string
+	kubeconfig string
 	prune      bool
 }
 
@@ -36,7 +43,7 @@ func newRun(g *globals) *cobra.Command {
 		Long: "Run the EventSources and Sensors in files and folders, and follow changes of them.\n" +
 			"Without --bus the event bus is embedded, with its files in --data-dir.",
 		Example: "  signalbox run examples/quickstart\n  signalbox run manifests/ --data-dir /var/lib/signalbox --admin-addr :8081",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    wantPaths,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := g.logger(cmd.ErrOrStderr())
 			if err != nil {
@@ -58,31 +65,37 @@ func newRun(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&f.fsync, "fsync", "always", "when the embedded bus syncs writes to disk: always (before an event counts as stored), or an interval such as 1m")
 	cmd.Flags().StringVar(&f.maxStore, "max-store", "10Gi", "most bytes of events that the embedded bus keeps, where the EventBus manifest does not say; 0 means as much as the disk holds")
 	cmd.Flags().StringVar(&f.maxPayload, "max-payload", "8Mi", "largest event that the embedded bus takes")
+	cmd.Flags().BoolVar(&f.noBus, "no-embedded-bus", false, "start no bus: each EventBus names a server of its own (jetstreamExotic)")
 	cmd.Flags().StringVar(&f.secrets, "secrets", "", "folder of secrets and ConfigMaps, a file NAME/KEY each")
+	cmd.Flags().StringVar(&f.configMaps, "configmaps", "", "folder of ConfigMaps, where they have one of their own (default: that of --secrets)")
+	cmd.Flags().DurationVar(&f.drain, "drain-delay", 0, "how long sources go on after SIGTERM, while /readyz says no, so that senders learn to send elsewhere")
 	cmd.Flags().StringVar(&f.host, "host", "", "address that sources listen on (default: all)")
 	cmd.Flags().StringVar(&f.admin, "admin-addr", "", "address for /healthz, /readyz and /metrics, such as :8081 (default: none)")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "default", "namespace of objects that name none")
+	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "file that tells how to reach the Kubernetes API, for kinds that need it (default: the cluster that the process runs in, if any)")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "drop what waits for triggers that are not among the manifests any more")
 	return cmd
 }
 
 func (f *runFlags) config(paths []string) (*dataplane.Config, error) {
 	cfg := &dataplane.Config{
-		Paths: paths, SecretsDir: f.secrets, Host: f.host, AdminAddr: f.admin, Namespace: f.namespace, Prune: f.prune,
+		Paths: paths, SecretsDir: f.secrets, ConfigMapsDir: cmp.Or(f.configMaps, f.secrets), DrainDelay: f.drain, Host: f.host, AdminAddr: f.admin, Namespace: f.namespace, Prune: f.prune,
 		Sources: sources.Kinds, Triggers: triggers.Kinds, Version: version, Commit: commitID(),
+		Kubernetes: cluster.New(f.kubeconfig, version),
 	}
-	var errs []error
+	errs := []error{wantFolder("--secrets", f.secrets), wantFolder("--configmaps", f.configMaps)}
 	fsync, err := parseFsync(f.fsync)
 	errs = append(errs, err)
 	maxStore, err := bytesOf("--max-store", f.maxStore)
 	errs = append(errs, err)
 	maxPayload, err := bytesOf("--max-payload", f.maxPayload)
 	errs = append(errs, err)
-	if f.bus.url != "" {
+	switch {
+	case f.bus.url != "":
 		link, err := f.bus.remote()
 		errs = append(errs, err)
-		cfg.Link = link
-	} else {
+		cfg.Link, cfg.Managed = link, f.bus.managed
+	case !f.noBus:
 		cfg.Server = &server.Config{DataDir: f.bus.dataDir, Embedded: true, Fsync: fsync, MaxPayload: int(maxPayload)}
 		cfg.MaxStore = maxStore
 	}

@@ -8,15 +8,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/spf13/cobra"
 
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/manifest"
 	"github.com/signalbox-events/signalbox/internal/sensortest"
 )
 
@@ -29,6 +31,8 @@ type sendFlags struct {
 	method  string
 	headers []string
 	repeat  int
+	// manifests are looked through for somebody who listens.
+	manifests []string
 }
 
 func newSend(g *globals) *cobra.Command {
@@ -41,11 +45,9 @@ func newSend(g *globals) *cobra.Command {
 			"With --url, post the data to that address.",
 		Example: "  signalbox send webhook/push --data '{\"body\":{\"ref\":\"refs/heads/main\"}}'\n" +
 			"  signalbox send --url http://localhost:12000/push --file push.json --repeat 10",
-		Args: cobra.MaximumNArgs(1),
+		Args:              f.args,
+		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (f.url != "") {
-				return errors.New("say where to: EVENTSOURCE/EVENT for the bus, or --url for a webhook")
-			}
 			data, err := f.read(cmd.InOrStdin())
 			if err != nil {
 				return err
@@ -53,7 +55,7 @@ func newSend(g *globals) *cobra.Command {
 			if f.url != "" {
 				return f.post(cmd.Context(), cmd.OutOrStdout(), g, data)
 			}
-			return f.publish(cmd.Context(), cmd.OutOrStdout(), g, args[0], data)
+			return f.publish(cmd, g, args[0], data)
 		},
 	}
 	f.bus.add(cmd)
@@ -65,7 +67,30 @@ func newSend(g *globals) *cobra.Command {
 	cmd.Flags().StringVarP(&f.method, "method", "X", http.MethodPost, "HTTP method, with --url")
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "HTTP header NAME: VALUE, with --url; may be repeated")
 	cmd.Flags().IntVar(&f.repeat, "repeat", 1, "how often")
+	cmd.Flags().StringArrayVar(&f.manifests, "manifests", nil, "file or folder of manifests, to be told if no sensor in it listens to the event; may be repeated")
 	return cmd
+}
+
+// args checks what does not need the bus.
+func (f *sendFlags) args(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0 && f.url == "":
+		return fmt.Errorf("say where to: EVENTSOURCE/EVENT for the bus, or --url for a webhook; see %s --help", cmd.CommandPath())
+	case len(args) > 0 && f.url != "":
+		return errors.New("give EVENTSOURCE/EVENT for the bus or --url for a webhook, not both")
+	case len(args) > 1:
+		return fmt.Errorf("send takes one EVENTSOURCE/EVENT, got %s; the data goes in quotes behind --data", quoted(args))
+	case f.repeat < 1:
+		return fmt.Errorf("--repeat %d: want 1 or more", f.repeat)
+	case f.url != "" && len(f.manifests) > 0:
+		return errors.New("--manifests goes with EVENTSOURCE/EVENT, not with --url")
+	case f.url == "":
+		return nil
+	}
+	if u, err := url.Parse(f.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("--url %s: want an address such as http://localhost:12000/push", f.url)
+	}
+	return nil
 }
 
 func (f *sendFlags) read(stdin io.Reader) ([]byte, error) {
@@ -75,16 +100,17 @@ func (f *sendFlags) read(stdin io.Reader) ([]byte, error) {
 	case f.file == "-":
 		return io.ReadAll(stdin)
 	case f.file != "":
-		return os.ReadFile(f.file)
+		return readFile("--file", f.file)
 	case f.data != "":
 		return []byte(f.data), nil
 	}
 	return []byte("{}"), nil
 }
 
-func (f *sendFlags) publish(ctx context.Context, out io.Writer, g *globals, to string, data []byte) error {
-	source, name, ok := strings.Cut(to, "/")
-	if !ok || source == "" || name == "" {
+func (f *sendFlags) publish(cmd *cobra.Command, g *globals, to string, data []byte) error {
+	ctx := cmd.Context()
+	source, name, ok := cutLast(to)
+	if !ok {
 		return fmt.Errorf("%q: want EVENTSOURCE/EVENT", to)
 	}
 	if f.id != "" && f.repeat > 1 {
@@ -100,6 +126,7 @@ func (f *sendFlags) publish(ctx context.Context, out io.Writer, g *globals, to s
 		return err
 	}
 	defer closeBus()
+	note := f.unheard(ctx, bus, addr)
 	for i := range f.repeat {
 		one := e.Clone()
 		switch {
@@ -111,16 +138,56 @@ func (f *sendFlags) publish(ctx context.Context, out io.Writer, g *globals, to s
 		if err := bus.Publish(ctx, addr, one.ID(), &one); err != nil {
 			return fmt.Errorf("event %d of %d: %w", i+1, f.repeat, err)
 		}
-		if err := tell(out, g, &one); err != nil {
+		if err := tell(cmd.OutOrStdout(), g, &one, note); err != nil {
 			return err
 		}
+	}
+	if note != "" && !g.json() {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 	}
 	return nil
 }
 
-func tell(out io.Writer, g *globals, e *event.Event) error {
+// unheard says that nobody will get events of an address, if that is certain:
+// manifests were given and have no such sensor, or the bus has no sensor at all.
+func (f *sendFlags) unheard(ctx context.Context, bus *eventbus.Bus, to eventbus.Address) string {
+	if len(f.manifests) > 0 {
+		set := manifest.Load(f.manifests, manifestOptions(f.bus.namespace))
+		if !set.Complete() {
+			return fmt.Sprintf("whether a sensor listens to %s/%s is not known: %s", to.Source, to.Event, oneLine(set.Problems[0].String(), 200))
+		}
+		if listens(set, f.bus.namespace, f.bus.name, to) {
+			return ""
+		}
+		return fmt.Sprintf("no sensor in %s listens to %s/%s", strings.Join(f.manifests, ", "), to.Source, to.Event)
+	}
+	if consumers, err := bus.Consumers(ctx); err == nil && len(consumers) == 0 {
+		return fmt.Sprintf("no sensor listens to it, or to anything else on EventBus %s", f.bus.name)
+	}
+	return ""
+}
+
+func listens(set *manifest.Set, namespace, bus string, to eventbus.Address) bool {
+	for _, o := range set.OfKind(v1alpha1.KindSensor) {
+		if o.Sensor == nil || o.Namespace != namespace || o.Sensor.Spec.Bus() != bus {
+			continue
+		}
+		for _, d := range o.Sensor.Spec.Dependencies {
+			if d.EventSourceName == to.Source && d.EventName == to.Event {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func tell(out io.Writer, g *globals, e *event.Event, note string) error {
 	if g.json() {
-		return json.NewEncoder(out).Encode(map[string]string{"id": e.ID()})
+		v := map[string]string{"id": e.ID()}
+		if note != "" {
+			v["note"] = note
+		}
+		return json.NewEncoder(out).Encode(v)
 	}
 	_, err := fmt.Fprintln(out, "stored", e.ID())
 	return err
@@ -146,6 +213,9 @@ func (f *sendFlags) post(ctx context.Context, out io.Writer, g *globals, data []
 		}
 		status, body, err := do(client, req)
 		if err != nil {
+			if f.repeat == 1 {
+				return err
+			}
 			return fmt.Errorf("request %d of %d: %w", i+1, f.repeat, err)
 		}
 		if g.json() {

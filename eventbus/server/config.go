@@ -5,8 +5,6 @@ package server
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +47,10 @@ type Config struct {
 	Advertise string
 	// Users that may connect. Without any (and not Embedded) everybody may.
 	Users []User
+	// Private makes a random user with all rights for connections from inside this
+	// process, see Server.User. Nobody else may connect but Users, which
+	// Server.SetUsers may replace.
+	Private bool
 	// TLS for clients; nil: none.
 	TLS *TLSFiles
 	// MaxPayload is the largest message in bytes. Defaults to 8 MiB.
@@ -78,9 +80,15 @@ type Fsync struct {
 }
 
 // User may connect with a password.
-type User struct{ Name, Password string }
+type User struct {
+	Name, Password string
+	// Publish and Subscribe are the subjects that a user of a Private server may
+	// use, with wildcards; both nil: all.
+	Publish, Subscribe []string
+}
 
-// TLSFiles are PEM files.
+// TLSFiles are PEM files. They are read again at each handshake, so that they may
+// be replaced while the server runs.
 type TLSFiles struct {
 	Cert, Key string
 	// CA that signed the other side's certificates.
@@ -98,6 +106,10 @@ type Cluster struct {
 	Advertise string
 	// Routes are nats://host:port of the members, this one may be among them.
 	Routes []string
+	// Alone says that there is no other member yet: a server that has no state
+	// begins as a cluster of one, which can grow. Set it only while the cluster is
+	// meant to have one member.
+	Alone bool
 	// User and Password that members show each other; empty: none.
 	User, Password string
 	// TLS between members; nil: none.
@@ -171,8 +183,10 @@ func (c *Config) options() (*nats.Options, error) {
 	case o.SyncInterval <= 0:
 		o.SyncInterval = defaultSyncInterval
 	}
-	for _, u := range c.Users {
-		o.Users = append(o.Users, &nats.User{Username: u.Name, Password: u.Password})
+	if !c.Private {
+		for _, u := range c.Users {
+			o.Users = append(o.Users, &nats.User{Username: u.Name, Password: u.Password})
+		}
 	}
 	if c.TLS != nil {
 		if o.TLSConfig, err = c.TLS.config(c.TLS.Verify); err != nil {
@@ -219,35 +233,9 @@ func (k *Cluster) set(c *Config, o *nats.Options) error {
 		if err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
-		conf.RootCAs = conf.ClientCAs
 		o.Cluster.TLSConfig, o.Cluster.TLSTimeout = conf, 5
 	}
 	return nil
-}
-
-func (f *TLSFiles) config(verify bool) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-	if err != nil {
-		return nil, err
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	if f.CA != "" {
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return nil, err
-		}
-		conf.ClientCAs = x509.NewCertPool()
-		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", f.CA)
-		}
-	}
-	if verify {
-		if conf.ClientCAs == nil {
-			return nil, errors.New("a CA is needed to verify the other side")
-		}
-		conf.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return conf, nil
 }
 
 func hostPort(s string) (string, int, error) {

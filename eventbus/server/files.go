@@ -123,3 +123,17 @@ func free(dir string) (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
+
+// StoreFor is a limit for everything that a server stores in dataDir, when the
+// events' stream may take maxBytes: what the disk allows, and at least a quarter
+// more than that, so that dead letters and state find room when events do not.
+func StoreFor(dataDir string, maxBytes int64) (int64, error) {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return 0, err
+	}
+	n, err := free(dataDir)
+	if err != nil {
+		return 0, err
+	}
+	return max(n/4*3, maxBytes/4*5), nil
+}

@@ -28,6 +28,10 @@ var notable = []string{"Entering lame duck mode", "JetStream cluster new metadat
 // writeErrors are parts of errors after which JetStream refuses to store.
 var writeErrors = []string{"critical write error", "Critical write error", "will be DISABLED"}
 
+// needless are beginnings of warnings that do not apply: passwords are random or
+// the user's choice, and certificates are verified by our own function.
+var needless = []string{"Plaintext passwords detected", "TLS certificate chain and hostname of solicited routes will not be verified"}
+
 func (l *logger) Noticef(format string, v ...any) {
 	for _, n := range notable {
 		if strings.HasPrefix(format, n) {
@@ -40,9 +44,11 @@ func (l *logger) Noticef(format string, v ...any) {
 
 func (l *logger) Warnf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	if strings.HasPrefix(text, "Plaintext passwords detected") { // ours are random, or the user's choice
-		l.log.Debug(text)
-		return
+	for _, n := range needless {
+		if strings.HasPrefix(text, n) {
+			l.log.Debug(text)
+			return
+		}
 	}
 	l.log.Warn(text)
 }

@@ -32,8 +32,11 @@ type Server struct {
 	log     *logger
 	lock    *os.File
 	user    User
+	guard   *guard          // of a Private server
+	ctx     context.Context // of our own goroutines
 	stop    context.CancelFunc
 	done    chan struct{}
+	knocks  sync.WaitGroup
 
 	mu      sync.Mutex
 	running *nats.Server
@@ -63,21 +66,34 @@ func start(c Config) (*Server, error) {
 	}
 	c.DataDir = dir
 	s := &Server{log: newLogger(c.Log), done: make(chan struct{})}
-	if c.Embedded {
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	switch {
+	case c.Private:
+		s.user = User{Name: embeddedUser, Password: rand.Text()}
+		s.guard = newGuard(s.user, c.Users)
+	case c.Embedded:
 		s.user = User{Name: embeddedUser, Password: rand.Text()}
 		c.Users = append(c.Users[:len(c.Users):len(c.Users)], s.user)
-	} else if len(c.Users) > 0 {
+	case len(c.Users) > 0:
 		s.user = c.Users[0]
 	}
 	s.config = c
 	if s.options, err = c.options(); err != nil {
 		return nil, err
 	}
+	if s.guard != nil {
+		s.options.CustomClientAuthentication = s.guard
+	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, err
 	}
 	if s.lock, err = lock(c.DataDir); err != nil {
 		return nil, err
+	}
+	if c.Cluster != nil && c.Cluster.Alone {
+		if err := beginAlone(c.DataDir, c.Name); err != nil {
+			return nil, errors.Join(err, s.lock.Close())
+		}
 	}
 	if s.running, err = s.launch(); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
@@ -93,16 +109,19 @@ func start(c Config) (*Server, error) {
 			return nil, errors.Join(err, s.lock.Close())
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
-	go s.watch(ctx)
+	go s.watch(s.ctx)
 	return s, nil
 }
 
 // launch starts one NATS server with our options.
 func (s *Server) launch() (*nats.Server, error) {
 	s.log.reset()
-	ns, err := nats.NewServer(s.options.Clone())
+	o := s.options.Clone()
+	var knock *knocker
+	if s.config.Cluster != nil && isAlone(s.config.DataDir) {
+		knock = newKnocker(o)
+	}
+	ns, err := nats.NewServer(o)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +135,13 @@ func (s *Server) launch() (*nats.Server, error) {
 			err = errors.New("not ready in time")
 		}
 		return nil, err
+	}
+	if knock != nil {
+		s.knocks.Go(func() {
+			if err := knock.knock(s.ctx, ns); err != nil {
+				s.config.Log.Error("the cluster of one cannot begin", "error", err)
+			}
+		})
 	}
 	return ns, nil
 }
@@ -139,7 +165,7 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 // URL for clients.
 func (s *Server) URL() string { return s.current().ClientURL() }
 
-// User that may connect: the random one of an embedded server, the first one of
+// User that may connect: the random one of an embedded or a Private server, the first one of
 // Config.Users otherwise, empty if there is none.
 func (s *Server) User() User { return s.user }
 
@@ -163,8 +189,8 @@ func (s *Server) ClusterAddr() string {
 
 // Healthy says whether JetStream works and is up to date with its cluster.
 func (s *Server) Healthy() error {
-	if h := s.current().Healthz(nil); h.StatusCode != 0 && h.StatusCode != 200 || h.Error != "" {
-		return errors.New("bus: " + h.Error)
+	if p := problem(s.current()); p != "" {
+		return errors.New("bus: " + p)
 	}
 	return nil
 }
@@ -235,11 +261,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer close(stopped)
 		<-s.done
 		ns := s.current()
-		if s.config.Cluster != nil {
+		if s.config.Cluster != nil && ns.NumRemotes() > 0 {
 			ns.LameDuckShutdown()
 		}
 		ns.Shutdown()
 		ns.WaitForShutdown()
+		s.knocks.Wait()
 	}()
 	var err error
 	select {

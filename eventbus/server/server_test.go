@@ -192,7 +192,7 @@ func TestUsersFile(t *testing.T) {
 		want       []User
 		ok         bool
 	}{
-		{"usual", "# users\n\na:b\n c:d:e \n", []User{{"a", "b"}, {"c", "d:e"}}, true},
+		{"usual", "# users\n\na:b\n c:d:e \n", []User{{Name: "a", Password: "b"}, {Name: "c", Password: "d:e"}}, true},
 		{"no colon", "ab\n", nil, false},
 		{"no password", "a:\n", nil, false},
 		{"empty", "", nil, true},

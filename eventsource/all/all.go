@@ -6,6 +6,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventsource/calendar"
 	"github.com/signalbox-events/signalbox/eventsource/cloudevents"
 	"github.com/signalbox-events/signalbox/eventsource/file"
+	"github.com/signalbox-events/signalbox/eventsource/resource"
 	"github.com/signalbox-events/signalbox/eventsource/webhook"
 )
 
@@ -14,5 +15,6 @@ var Kinds = eventsource.Kinds{
 	calendar.Kind,
 	cloudevents.Kind,
 	file.Kind,
+	resource.Kind,
 	webhook.Kind,
 }

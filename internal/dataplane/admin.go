@@ -16,6 +16,7 @@ import (
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/manifest"
 	"github.com/signalbox-events/signalbox/sensor"
 )
 
@@ -64,7 +65,7 @@ type Readiness struct {
 	Buses   []BusStatus    `json:"buses"`
 	Sources []SourceStatus `json:"sources"`
 	Sensors []SensorStatus `json:"sensors"`
-	// Problems of the manifests, without notes.
+	// Problems of the manifests, without notes, and what needs a restart.
 	Problems []string `json:"problems,omitempty"`
 }
 
@@ -93,6 +94,7 @@ type SensorStatus struct {
 
 func (p *Process) readiness() Readiness {
 	r := Readiness{Ready: p.ready.Load()}
+	var all, routed tally
 	for _, b := range p.runs() {
 		s := BusStatus{Namespace: b.key.namespace, Name: b.key.name}
 		b.mu.Lock()
@@ -106,7 +108,10 @@ func (p *Process) readiness() Readiness {
 		for _, run := range b.sourceRuns() {
 			for _, e := range run.runners {
 				s := SourceStatus{run.object.Namespace, run.object.Name, e.Event(), e.Status()}
-				r.Ready = r.Ready && s.Running
+				all.count(s.Running)
+				if receives(run.object, e.Event()) {
+					routed.count(s.Running)
+				}
 				r.Sources = append(r.Sources, s)
 			}
 		}
@@ -117,12 +122,49 @@ func (p *Process) readiness() Readiness {
 			}
 		}
 	}
-	for _, pr := range p.set.Load().Problems {
+	// Readiness decides who gets requests: an entry that cannot run must not
+	// keep them from the others.
+	r.Ready = r.Ready && (all.running == all.entries || routed.running > 0)
+	set := p.set.Load()
+	meant := len(set.OfKind(v1alpha1.KindEventSource)) + len(set.OfKind(v1alpha1.KindSensor))
+	if len(r.Sources)+len(r.Sensors) == 0 && (meant > 0 || !set.Complete()) {
+		r.Ready = false // all of them are broken
+	}
+	for _, pr := range append(set.Problems[:len(set.Problems):len(set.Problems)], p.restarts()...) {
 		if pr.Severity != v1alpha1.Note {
-			r.Problems = append(r.Problems, fmt.Sprintf("%s:%d: %s: %s: %s", pr.File, pr.Line, pr.Severity, pr.Object, pr.Error()))
+			r.Problems = append(r.Problems, pr.String())
 		}
 	}
 	return r
+}
+
+// tally counts entries of EventSources.
+type tally struct{ entries, running int }
+
+func (t *tally) count(running bool) {
+	t.entries++
+	if running {
+		t.running++
+	}
+}
+
+// receives tells whether an entry receives HTTP requests.
+func receives(o *manifest.Object, event string) bool {
+	return slices.ContainsFunc(o.Entries, func(e manifest.Entry) bool { return e.Event == event && len(e.Routes) > 0 })
+}
+
+// restarts are the changes of the manifests that only a restart applies.
+func (p *Process) restarts() []manifest.Problem {
+	var found []manifest.Problem
+	for _, b := range p.runs() {
+		b.mu.Lock()
+		why := b.restart
+		b.mu.Unlock()
+		if why != "" {
+			found = append(found, manifest.Problem{Object: busID(b.key).String(), Problem: v1alpha1.Warn("", "%s", why)})
+		}
+	}
+	return found
 }
 
 func (p *Process) serveReady(w http.ResponseWriter, _ *http.Request) {

@@ -54,6 +54,9 @@ func (c backlog) Collect(ch chan<- prometheus.Metric) {
 			gauge(descLimit, float64(u.MaxBytes), b.key.namespace, b.key.name)
 			gauge(descDead, float64(u.DeadLetters), b.key.namespace, b.key.name)
 		}
+		if c.p.cfg.Managed && len(b.sensorRuns()) == 0 {
+			continue // sources have no right to look
+		}
 		infos, err := bus.Consumers(ctx)
 		if err != nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -25,6 +26,7 @@ type busKey struct{ namespace, name string }
 // jetstreamExotic buses, each made once.
 type links struct {
 	dial func(context.Context, eventbus.LinkConfig) (*eventbus.Link, error)
+	// main is nil if there is neither.
 	main *eventbus.Link
 	// forced is set if --bus was given: it then serves every EventBus.
 	forced bool
@@ -40,6 +42,9 @@ func (l *links) of(ctx context.Context, bus *v1alpha1.EventBus, secrets secret.R
 			if err := refused(bus); err != nil {
 				return nil, err
 			}
+		}
+		if l.main == nil {
+			return nil, errors.New("there is no server for this event bus: neither --bus, nor an embedded one, nor an EventBus with jetstreamExotic")
 		}
 		return l.main, nil
 	}
@@ -80,7 +85,10 @@ func (l *links) close() error {
 	for _, link := range l.exotic {
 		errs = append(errs, link.Close())
 	}
-	return errors.Join(append(errs, l.main.Close())...)
+	if l.main != nil {
+		errs = append(errs, l.main.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // access is the content of jetstreamExotic.accessSecret.
@@ -156,47 +164,94 @@ func keyPair(ctx context.Context, certRef, keyRef *corev1.SecretKeySelector, sec
 	return pair, nil
 }
 
-// openBus opens an EventBus and does not give up: a bus that is away comes back.
-func (p *Process) openBus(ctx context.Context, key busKey, set *manifest.Set) (*eventbus.Bus, error) {
-	var spec *v1alpha1.EventBus
-	if o := set.Find(manifest.ID{Kind: v1alpha1.KindEventBus, Namespace: key.namespace, Name: key.name}); o != nil {
+// busSettings are what an EventBus is opened with. They count until the process ends.
+type busSettings struct {
+	limits eventbus.Limits
+	// exotic is the connection that the manifest names, as JSON.
+	exotic string
+}
+
+// settings reads what the manifests want of an EventBus; spec is nil if there is
+// no manifest of it.
+func (p *Process) settings(key busKey, set *manifest.Set) (spec *v1alpha1.EventBus, s busSettings, err error) {
+	if o := set.Find(busID(key)); o != nil {
 		if o.Broken {
-			return nil, fmt.Errorf("EventBus %s is not valid, see its problems", key.name)
+			return nil, s, fmt.Errorf("EventBus %s is not valid, see its problems", key.name)
 		}
 		spec = o.EventBus
-	}
-	limits := eventbus.Limits{}
-	if spec != nil {
-		var err error
-		if limits, err = limitsOf(spec); v1alpha1.Fatal(err) != nil {
-			return nil, v1alpha1.Fatal(err)
-		}
-		for _, pr := range v1alpha1.Problems(err) {
-			p.cfg.Log.Warn("event bus setting", "eventbus", key.name, "namespace", key.namespace, "problem", pr.Error())
+		if s.limits, err = manifest.Limits(spec); v1alpha1.Fatal(err) != nil {
+			return nil, s, v1alpha1.Fatal(err)
 		}
 	}
-	if limits.MaxBytes == 0 && !p.links.forced && (spec == nil || spec.Spec.JetStreamExotic == nil) {
-		limits.MaxBytes = p.cfg.MaxStore
+	exotic := spec != nil && spec.Spec.JetStreamExotic != nil && !p.links.forced
+	if exotic {
+		x := *spec.Spec.JetStreamExotic
+		x.StreamConfig = "" // is in the limits
+		b, err := json.Marshal(x)
+		if err != nil {
+			return nil, s, err
+		}
+		s.exotic = string(b)
 	}
-	link, err := p.links.of(ctx, spec, p.secrets(key.namespace), p.linkBase)
+	if s.limits.MaxBytes == 0 && !exotic && !p.links.forced {
+		s.limits.MaxBytes = p.cfg.MaxStore
+	}
+	return spec, s, nil
+}
+
+func busID(key busKey) manifest.ID {
+	return manifest.ID{Kind: v1alpha1.KindEventBus, Namespace: key.namespace, Name: key.name}
+}
+
+// changedTo names the settings that differ.
+func (s busSettings) changedTo(now busSettings) []string {
+	var names []string
+	for _, c := range []struct {
+		name    string
+		differs bool
+	}{
+		{"maxBytes", s.limits.MaxBytes != now.limits.MaxBytes},
+		{"maxMsgs", s.limits.MaxMsgs != now.limits.MaxMsgs},
+		{"maxAge", s.limits.MaxAge != now.limits.MaxAge},
+		{"replicas", s.limits.Replicas != now.limits.Replicas},
+		{"duplicates", s.limits.Duplicates != now.limits.Duplicates},
+		{"jetstreamExotic", s.exotic != now.exotic},
+	} {
+		if c.differs {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// openBus opens an EventBus and does not give up: a bus that is away comes back.
+func (p *Process) openBus(ctx context.Context, key busKey, set *manifest.Set) (*eventbus.Bus, busSettings, error) {
+	spec, settings, err := p.settings(key, set)
 	if err != nil {
-		return nil, err
+		return nil, settings, err
 	}
 	for first := true; ; first = false {
+		link, err := p.links.of(ctx, spec, p.secrets(key.namespace), p.linkBase)
+		if err != nil && !errors.Is(err, secret.ErrNotFound) { // a secret may come yet
+			return nil, settings, err
+		}
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		bus, err := eventbus.Open(try, link, eventbus.Config{Namespace: key.namespace, Name: key.name, Limits: limits, Log: p.cfg.Log})
+		var bus *eventbus.Bus
+		if err == nil {
+			bus, err = eventbus.Open(try, link, eventbus.Config{Namespace: key.namespace, Name: key.name, Limits: settings.limits, Managed: p.cfg.Managed, Log: p.cfg.Log})
+		}
 		cancel()
 		if err == nil {
-			return bus, nil
+			return bus, settings, nil
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, settings, ctx.Err()
 		}
 		if first {
 			p.cfg.Log.Warn("event bus not open yet, trying for ever", "error", err)
 		}
 		if err := pause(ctx, time.Second); err != nil {
-			return nil, err
+			return nil, settings, err
 		}
 	}
 }

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type busRun struct {
 	mu      sync.Mutex
 	bus     *eventbus.Bus // nil until it is open
 	err     error         // why it is not
+	opened  busSettings
+	from    *manifest.Object // of which the settings are; nil if there is none
+	restart string           // why only a restart makes it what the manifests want; empty if it is
 	sensors map[manifest.ID]*sensorRun
 	sources map[manifest.ID]*sourceRun
 	old     sync.WaitGroup // what has been replaced or removed and still drains
@@ -68,16 +72,49 @@ func (b *busRun) open(ctx context.Context, set *manifest.Set) error {
 	bus := b.bus
 	b.mu.Unlock()
 	if bus != nil {
+		b.compare(set)
 		return nil
 	}
-	bus, err := b.p.openBus(ctx, b.key, set)
+	bus, settings, err := b.p.openBus(ctx, b.key, set)
 	b.mu.Lock()
-	b.bus, b.err = bus, err
+	b.bus, b.err, b.opened, b.from = bus, err, settings, set.Find(busID(b.key))
 	b.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
 		b.p.cfg.Log.Error("event bus cannot be used", "eventbus", b.key.name, "namespace", b.key.namespace, "error", err)
 	}
 	return err
+}
+
+// compare tells, once for each change, of settings of the open bus that have
+// changed in the manifests: a bus keeps those that it was opened with.
+func (b *busRun) compare(set *manifest.Set) {
+	if b.p.cfg.Managed {
+		return // the bus follows its manifest itself
+	}
+	o := set.Find(busID(b.key))
+	if o != nil && o.Broken {
+		b.held(o, true)
+		return
+	}
+	if o == nil && b.from != nil && set.MayHold(b.from) {
+		return // its file cannot be read at the moment
+	}
+	_, now, err := b.p.settings(b.key, set)
+	if err != nil {
+		b.p.cfg.Log.Warn("event bus settings cannot be read", "eventbus", b.key.name, "namespace", b.key.namespace, "error", err)
+		return
+	}
+	why := ""
+	if names := b.opened.changedTo(now); len(names) > 0 {
+		why = strings.Join(names, ", ") + " changed; the bus runs with what it had at the start, restart to apply it"
+	}
+	b.mu.Lock()
+	before := b.restart
+	b.restart = why
+	b.mu.Unlock()
+	if why != "" && why != before {
+		b.p.cfg.Log.Warn("event bus needs a restart", "eventbus", b.key.name, "namespace", b.key.namespace, "why", why)
+	}
 }
 
 // applySensor starts o, or replaces what runs of it. A new version that is
@@ -96,7 +133,7 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 		return
 	}
 	s := sensor.New(plan, sensor.Env{
-		Bus: b.bus, Log: b.p.cfg.Log, Metrics: b.p.metrics, Secrets: b.p.secrets(o.Namespace), HTTP: b.p.httpFor(o.Namespace),
+		Bus: b.bus, Log: b.p.cfg.Log, Metrics: b.p.metrics, Secrets: b.p.secrets(o.Namespace), HTTP: b.p.httpFor(o.Namespace), Kubernetes: b.p.cfg.Kubernetes,
 	})
 	if err := b.prepare(ctx, s, o); err != nil {
 		return // ctx is done
@@ -112,9 +149,12 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 	b.mu.Lock()
 	b.sensors[o.ID] = run
 	b.mu.Unlock()
-	if before != nil {
+	switch {
+	case before != nil:
 		b.p.cfg.Log.Info("sensor changed, the new version runs", "sensor", o.Name, "namespace", o.Namespace)
 		b.retire(before, plan)
+	case b.p.ready.Load(): // at the start there is the table
+		b.p.cfg.Log.Info("sensor added", "sensor", o.Name, "namespace", o.Namespace)
 	}
 }
 

@@ -11,10 +11,11 @@ import (
 const headroom = 48 << 20
 
 // tuneMemory sets how often garbage is collected by what is live now: a small
-// process takes its ease, a large one keeps to the default. The user's GOGC or
-// GOMEMLIMIT win.
+// process takes its ease, a large one keeps to the default. The user's GOGC
+// wins; GOMEMLIMIT counts beside it.
 func tuneMemory() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+	forgetStart()
+	if os.Getenv("GOGC") != "" {
 		return
 	}
 	debug.FreeOSMemory() // collects, and gives back what starting took

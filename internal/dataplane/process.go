@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventbus/server"
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/manifest"
 	"github.com/signalbox-events/signalbox/internal/secret"
 	"github.com/signalbox-events/signalbox/internal/telemetry"
@@ -30,15 +31,22 @@ import (
 type Config struct {
 	// Paths of manifests: files and folders.
 	Paths []string
-	// Server is the embedded bus; nil if Link names a remote one.
+	// Server is the embedded bus; nil if Link names a remote one, or if each
+	// EventBus has a server of its own (jetstreamExotic).
 	Server *server.Config
 	// Link is the remote bus, which then serves every EventBus.
 	Link *eventbus.LinkConfig
+	// Managed says that Link is a bus that keeps its streams itself.
+	Managed bool
 	// MaxStore bounds an embedded bus's events, in bytes, where its manifest
 	// does not. 0 means no limit but the disk.
 	MaxStore int64
-	// SecretsDir has secrets and ConfigMaps as NAME/KEY; may be empty.
-	SecretsDir string
+	// SecretsDir has secrets, and ConfigMapsDir ConfigMaps, as NAME/KEY; may be
+	// empty, and the same.
+	SecretsDir, ConfigMapsDir string
+	// DrainDelay is how long sources go on after ctx is done, unready, so that
+	// those who send to them learn that they are to send elsewhere.
+	DrainDelay time.Duration
 	// Host is the address that sources listen on; empty means all interfaces.
 	Host string
 	// AdminAddr serves health and metrics; empty means none.
@@ -52,7 +60,9 @@ type Config struct {
 	Sources  eventsource.Kinds
 	Triggers trigger.Kinds
 	// NewHTTP makes the HTTP clients of a namespace's triggers.
-	NewHTTP         func(secret.Reader) trigger.HTTP
+	NewHTTP func(secret.Reader) trigger.HTTP
+	// Kubernetes is the API for kinds that need it; nil means that there is none.
+	Kubernetes      *cluster.Cluster
 	Version, Commit string
 	Log             *slog.Logger
 	// Out gets the table of what is running.
@@ -84,7 +94,7 @@ func Run(ctx context.Context, cfg Config) error {
 	set := p.load()
 	for _, path := range cfg.Paths {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("manifests: %w", err)
+			return fmt.Errorf("manifests: %s: %w", path, plain(err))
 		}
 	}
 	if len(set.Objects) == 0 && len(set.Problems) == 0 {
@@ -98,6 +108,15 @@ func Run(ctx context.Context, cfg Config) error {
 	p.ingress = &ingress.Server{Host: cfg.Host, Log: cfg.Log, Secrets: p.secrets(p.namespace())}
 	err = p.run(ctx, set)
 	return errors.Join(err, p.links.close(), stop())
+}
+
+// plain is err without the path and the system call that it repeats.
+func plain(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
 
 func (p *Process) namespace() string {
@@ -118,10 +137,13 @@ func (p *Process) connect(ctx context.Context) (stop func() error, err error) {
 	p.links = &links{dial: eventbus.Dial, exotic: map[string]*eventbus.Link{}, forced: p.cfg.Link != nil}
 	p.linkBase = eventbus.LinkConfig{Name: "signalbox", Log: p.cfg.Log}
 	link := p.linkBase
-	if p.cfg.Link != nil {
+	switch {
+	case p.cfg.Link == nil && p.cfg.Server == nil:
+		return stop, nil
+	case p.cfg.Link != nil:
 		link = *p.cfg.Link
 		link.Name, link.Log = p.linkBase.Name, p.linkBase.Log
-	} else {
+	default:
 		srv, err := server.Start(*p.cfg.Server)
 		if err != nil {
 			return nil, err
@@ -165,15 +187,17 @@ func (p *Process) run(ctx context.Context, set *manifest.Set) error {
 		p.writeTable(set)
 	}
 	<-ctx.Done()
-	p.cfg.Log.Info("stopping")
+	p.cfg.Log.Info("stopping", "drain", p.cfg.DrainDelay)
+	p.ready.Store(false)
 	p.ingress.Drain()
+	time.Sleep(p.cfg.DrainDelay)
 	p.stopAll()
 	return nil
 }
 
 // secrets reads secrets of a namespace: manifests first, then the folder.
 func (p *Process) secrets(namespace string) secret.Reader {
-	return secret.First{manifestSecrets{p, namespace}, secret.Dir(p.cfg.SecretsDir)}
+	return secret.First{manifestSecrets{p, namespace}, secret.Folders{Secrets: secret.Dir(p.cfg.SecretsDir), ConfigMaps: secret.Dir(p.cfg.ConfigMapsDir)}}
 }
 
 // httpFor hands out the HTTP clients of a namespace.

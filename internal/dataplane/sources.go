@@ -53,7 +53,7 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 		r, err := eventsource.NewRunner(eventsource.RunnerConfig{
 			Namespace: o.Namespace, EventSource: o.Name, Event: e.Event, Kind: e.Kind, Config: e.Config,
 			Publisher: b.bus, Metrics: b.p.metrics, Log: b.p.cfg.Log,
-			Secrets: b.p.secrets(o.Namespace), Hooks: b.p.ingress,
+			Secrets: b.p.secrets(o.Namespace), Hooks: b.p.ingress, Kubernetes: b.p.cfg.Kubernetes,
 			State: sourceState{b.bus.State(), "source/" + escape(o.Name) + "/" + escape(e.Event) + "/"},
 		})
 		if err != nil {
@@ -71,6 +71,9 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 	b.sources[o.ID] = run
 	b.mu.Unlock()
 	if before == nil {
+		if b.p.ready.Load() { // at the start there is the table
+			b.p.cfg.Log.Info("event source added", "eventsource", o.Name, "namespace", o.Namespace)
+		}
 		return
 	}
 	b.p.cfg.Log.Info("event source changed, the new version runs", "eventsource", o.Name, "namespace", o.Namespace)

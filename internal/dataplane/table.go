@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -16,11 +17,16 @@ import (
 // writeTable tells what is running, and what is not and why.
 func (p *Process) writeTable(set *manifest.Set) {
 	w := tabwriter.NewWriter(p.cfg.Out, 0, 4, 2, ' ', 0)
+	if p.nothing() {
+		fmt.Fprintf(p.cfg.Out, "NOTHING IS RUNNING: %s. Changes of the manifests are followed.\n", p.whyNothing(set))
+		p.writeProblems(p.cfg.Out, set)
+		return
+	}
 	fmt.Fprintln(w, "EVENT SOURCE\tEVENT\tKIND\tWHERE")
 	for _, o := range set.OfKind(v1alpha1.KindEventSource) {
 		for _, e := range o.Entries {
 			where := p.where(e)
-			if why := p.trouble(o.ID, e.Event); why != "" {
+			if why := p.trouble(o, e.Event); why != "" {
 				where = "NOT RUNNING: " + why
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.shown(o), e.Event, e.Kind.Name, where)
@@ -40,6 +46,46 @@ func (p *Process) writeTable(set *manifest.Set) {
 	p.writeProblems(p.cfg.Out, set)
 }
 
+// nothing tells whether no entry of a source and no sensor has been started.
+func (p *Process) nothing() bool {
+	for _, b := range p.runs() {
+		if len(b.sensorRuns()) > 0 {
+			return false
+		}
+		for _, r := range b.sourceRuns() {
+			if len(r.runners) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *Process) whyNothing(set *manifest.Set) string {
+	objects := slices.Concat(set.OfKind(v1alpha1.KindEventSource), set.OfKind(v1alpha1.KindSensor))
+	if len(objects) == 0 {
+		return "there is no EventSource and no Sensor among the manifests"
+	}
+	for _, o := range objects {
+		if o.Broken {
+			continue
+		}
+		for _, b := range p.runs() {
+			if err := b.failure(); err != nil {
+				return err.Error()
+			}
+		}
+	}
+	return "each EventSource and Sensor has errors or is of a kind that is not supported yet"
+}
+
+// failure is why the bus is not open; nil if it is, or has not been tried yet.
+func (b *busRun) failure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
 func (p *Process) shown(o *manifest.Object) string {
 	if o.Namespace == p.namespace() {
 		return o.Name
@@ -48,10 +94,16 @@ func (p *Process) shown(o *manifest.Object) string {
 }
 
 // trouble is why an entry does not run at the moment; "" if it does.
-func (p *Process) trouble(id manifest.ID, event string) string {
+func (p *Process) trouble(o *manifest.Object, event string) string {
 	for _, b := range p.runs() {
+		if b.key != (busKey{o.Namespace, o.EventSource.Spec.Bus()}) {
+			continue
+		}
+		if err := b.failure(); err != nil {
+			return err.Error()
+		}
 		b.mu.Lock()
-		run := b.sources[id]
+		run := b.sources[o.ID]
 		b.mu.Unlock()
 		if run == nil {
 			continue

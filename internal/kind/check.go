@@ -207,53 +207,6 @@ func (c *checker) custom(path string, t reflect.Type, v any) bool {
 	return err == nil
 }
 
-// UnknownKey is the warning for a key that is not among known.
-func UnknownKey(path, key string, known []string) *v1alpha1.Problem {
-	p := v1alpha1.Warn(path, "unknown key %q is ignored", key)
-	if near := Nearest(key, known); near != "" {
-		return p.Hinted("did you mean %q?", near)
-	}
-	return p
-}
-
-// Nearest is the word of known that key was most likely meant to be, or "".
-func Nearest(key string, known []string) string {
-	best, limit := "", max(1, len(key)/3)+1
-	for _, k := range known {
-		if strings.EqualFold(k, key) {
-			return k
-		}
-		if d := distance(strings.ToLower(key), strings.ToLower(k)); d < limit && d < len(key) {
-			best, limit = k, d
-		}
-	}
-	return best
-}
-
-// distance is the number of insertions, deletions, changes and swaps of
-// neighbours that turn a into b.
-func distance(a, b string) int {
-	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	for j := range rows[1] {
-		rows[1][j] = j
-	}
-	for i := range len(a) {
-		older, old, now := rows[i%3], rows[(i+1)%3], rows[(i+2)%3]
-		now[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			now[j+1] = min(old[j+1]+1, now[j]+1, old[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				now[j+1] = min(now[j+1], older[j-1]+1)
-			}
-		}
-	}
-	return rows[(len(a)+1)%3][len(b)]
-}
-
 // jsonFields are the JSON keys of a struct with their types, embedded ones included.
 func jsonFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}

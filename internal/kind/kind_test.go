@@ -126,14 +126,54 @@ func TestDecodeTellsAllProblemsAtOnce(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	for _, tc := range []struct{ key, want string }{
-		{"URL", "url"},
-		{"verifycert", "verifyCert"},
-		{"triggres", "triggers"},
-		{"x", ""},
-		{"completely", ""},
+	few := []string{"url", "verifyCert", "triggers", "a"}
+	dependency := []string{"name", "eventSourceName", "eventName", "filters", "transform", "filtersLogicalOperator"}
+	trigger := []string{"template", "parameters", "policy", "retryStrategy", "rateLimit", "atLeastOnce", "dlqTrigger"}
+	stream := []string{"maxBytes", "maxMsgs", "maxAge", "replicas", "duplicates", "retention", "discard"}
+	hook := []string{"endpoint", "method", "port", "url", "serverCertSecret", "serverKeySecret", "authSecret", "maxPayloadSize"}
+	for _, tc := range []struct {
+		key   string
+		known []string
+		want  string
+	}{
+		{"URL", few, "url"},
+		{"verifycert", few, "verifyCert"},
+		{"triggres", few, "triggers"},
+		{"x", few, ""},
+		{"completely", few, ""},
+
+		{"eventSource", dependency, "eventSourceName"},
+		{"event", dependency, "eventName"},
+		{"source", dependency, "eventSourceName"},
+		{"sourceName", dependency, "eventSourceName"},
+		{"event_name", dependency, "eventName"},
+		{"eventsource", dependency, "eventSourceName"},
+		{"filter", dependency, "filters"},
+		{"logicalOperator", dependency, "filtersLogicalOperator"},
+		{"dependencyName", dependency, "name"},
+		{"vent", dependency, ""},
+		{"on", dependency, ""},
+
+		{"retry", trigger, "retryStrategy"},
+		{"rate", trigger, "rateLimit"},
+		{"limit", trigger, "rateLimit"},
+		{"dlq", trigger, "dlqTrigger"},
+		{"param", trigger, "parameters"},
+		{"once", trigger, "atLeastOnce"},
+
+		{"age", stream, "maxAge"},
+		{"max", stream, ""}, // three begin so
+		{"dupes", stream, ""},
+		{"replica", stream, "replicas"},
+
+		{"path", hook, ""},
+		{"webhookUrl", hook, "url"},
+		{"secret", hook, "authSecret"},
+		{"cert", hook, "serverCertSecret"},
+		{"maxPayload", hook, "maxPayloadSize"},
+		{"ports", hook, "port"},
 	} {
-		if got := kind.Nearest(tc.key, []string{"url", "verifyCert", "triggers", "a"}); got != tc.want {
+		if got := kind.Nearest(tc.key, tc.known); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.key, got, tc.want)
 		}
 	}

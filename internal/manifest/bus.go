@@ -3,21 +3,16 @@ package manifest
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
-	"github.com/signalbox-events/signalbox/internal/kind"
 )
 
 func checkEventBus(b *v1alpha1.EventBus) error {
 	var kinds []string
-	var errs []error
+	_, err := Limits(b)
+	errs := []error{err}
 	if n := b.Spec.NATS; n != nil {
 		kinds = append(kinds, "nats")
 		errs = append(errs, v1alpha1.At("spec.nats", natsBus(n)))
@@ -33,7 +28,7 @@ func checkEventBus(b *v1alpha1.EventBus) error {
 	if e := b.Spec.JetStreamExotic; e != nil {
 		kinds = append(kinds, "jetstreamExotic")
 		errs = append(errs, v1alpha1.At("spec.jetstreamExotic", errors.Join(
-			required("url", e.URL), v1alpha1.At("tls", e.TLS.Validate()), v1alpha1.At("streamConfig", streamConfig(e.StreamConfig)))))
+			required("url", e.URL), v1alpha1.At("tls", e.TLS.Validate()))))
 	}
 	switch len(kinds) {
 	case 0:
@@ -54,10 +49,7 @@ func natsBus(n *v1alpha1.NATSBus) error {
 	case n.Exotic != nil:
 		return v1alpha1.Invalid("exotic", "NATS Streaming servers are not supported").Hinted("use jetstreamExotic with a NATS server that has JetStream")
 	}
-	errs := []error{
-		size("native.maxBytes", n.Native.MaxBytes), size("native.maxPayload", n.Native.MaxPayload),
-		span("native.maxAge", n.Native.MaxAge),
-	}
+	errs := []error{size("native.maxPayload", n.Native.MaxPayload)}
 	if a := n.Native.Auth; !slices.Contains([]string{"", "none", "token"}, a) {
 		errs = append(errs, v1alpha1.Invalid("native.auth", "unknown word %q", a).Hinted("there are none, token"))
 	}
@@ -74,66 +66,15 @@ func jetStreamBus(j *v1alpha1.JetStreamBus) error {
 			errs = append(errs, v1alpha1.Warn("replicas", "want 1, 3 or 5, got %d", *r))
 		}
 	}
-	if j.StreamConfig != nil {
-		errs = append(errs, v1alpha1.At("streamConfig", streamConfig(*j.StreamConfig)))
-	}
 	return errors.Join(errs...)
 }
 
-var streamConfigKeys = []string{"maxBytes", "maxMsgs", "maxAge", "replicas", "duplicates", "retention", "discard"}
-
-// streamConfig checks the text of a streamConfig. Case does not matter in its keys.
-func streamConfig(text string) error {
-	var fields map[string]any
-	if err := yaml.UnmarshalStrict([]byte(text), &fields); err != nil {
-		return v1alpha1.Invalid("", "is no YAML of %s", list(streamConfigKeys))
-	}
-	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		i := slices.IndexFunc(streamConfigKeys, func(k string) bool { return strings.EqualFold(k, key) })
-		if i < 0 {
-			errs = append(errs, kind.UnknownKey(v1alpha1.Key(key), key, streamConfigKeys))
-			continue
-		}
-		switch v := fields[key].(type) {
-		case nil, float64: // numbers come as float64 from JSON
-		case string:
-			switch streamConfigKeys[i] {
-			case "maxAge", "duplicates":
-				errs = append(errs, span(key, &v))
-			case "maxBytes":
-				errs = append(errs, size(key, &v))
-			default:
-				errs = append(errs, v1alpha1.Invalid(key, "want a whole number, got %q", v))
-			}
-		default:
-			errs = append(errs, v1alpha1.Invalid(key, "want a number or text"))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func span(path string, s *string) error {
+func size(path string, s *string) error {
 	if s == nil || *s == "" {
 		return nil
 	}
-	d, err := time.ParseDuration(*s)
-	switch {
-	case err != nil:
-		return v1alpha1.Invalid(path, "%q is no duration", *s).Hinted("a number with a unit, such as 72h")
-	case d < 0:
-		return v1alpha1.Invalid(path, "is negative")
-	}
-	return nil
-}
-
-var sizeText = regexp.MustCompile(`(?i)^-?[0-9]+ ?([kmgt]i?)?b?$`)
-
-func size(path string, s *string) error {
-	if s != nil && *s != "" && !sizeText.MatchString(*s) {
-		return v1alpha1.Invalid(path, "%q is no size", *s).Hinted("a number with a unit, such as 4MB")
-	}
-	return nil
+	_, err := parseSize(*s)
+	return v1alpha1.At(path, err)
 }
 
 // list joins words: "a", "a and b", "a, b and c".

@@ -107,6 +107,9 @@ func (w *world) facts(name string) (facts, bool) {
 
 // find looks up what a dependency listens to.
 func (w *world) find(namespace string, d *v1alpha1.EventDependency) (facts, *v1alpha1.Problem) {
+	if d.EventSourceName == "" { // the check of the sensor says so
+		return facts{}, nil
+	}
 	if w.emitted.has(namespace, d.EventSourceName, d.EventName) {
 		return facts{foreign: true}, nil
 	}
@@ -134,6 +137,9 @@ func (w *world) find(namespace string, d *v1alpha1.EventDependency) (facts, *v1a
 	f := facts{}
 	if kinds := slices.Sorted(maps.Keys(es.Spec.Sources)); len(kinds) == 1 {
 		f, _ = w.facts(kinds[0])
+	}
+	if d.EventName == "" {
+		return f, nil
 	}
 	p := v1alpha1.Warn("eventName", "EventSource %q has no event %q", d.EventSourceName, d.EventName)
 	if len(events) > 0 {

@@ -113,7 +113,7 @@ func (d document) syntaxError(err error) Problem {
 		message = message[:m[0]] + message[m[1]:]
 	}
 	p := v1alpha1.Invalid("", "the YAML cannot be read: %s", message)
-	if bytes.ContainsRune(d.text, '\t') && strings.Contains(message, "cannot start any token") {
+	if bytes.ContainsRune(d.text, '\t') && (strings.Contains(message, "cannot start any token") || strings.Contains(message, "tab character")) {
 		p.Hinted("indent with spaces, not with tabs")
 	}
 	return Problem{Line: line, Problem: p}
@@ -175,6 +175,21 @@ type place struct {
 	doc document
 	// node of the object, which may stand in a list.
 	node *yamlnode.Node
+}
+
+// text is the scalar at path as it is written, or "".
+func (p place) text(path string) string {
+	n := p.node
+	for _, seg := range segments(path) {
+		if n == nil {
+			return ""
+		}
+		_, n = child(n, seg, 0)
+	}
+	if n == nil || n.Kind != yamlnode.ScalarNode {
+		return ""
+	}
+	return n.Value
 }
 
 // line is the line of the field at path, or of the nearest thing around it

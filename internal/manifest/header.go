@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -42,6 +43,32 @@ func readHeader(raw []byte) (header, *v1alpha1.Problem) {
 	}
 	_, h.hasItems = fields["items"]
 	return h, nil
+}
+
+// noName says why an object has no name: there is none, or it is no text, which
+// YAML makes of n, on or 123 without quotes.
+func noName(h header, raw []byte, at place) *v1alpha1.Problem {
+	var o struct {
+		Metadata struct{ Name any }
+	}
+	if err := json.Unmarshal(raw, &o); err != nil {
+		o.Metadata.Name = nil
+	}
+	what := ""
+	switch o.Metadata.Name.(type) {
+	case bool:
+		what = "a boolean"
+	case float64:
+		what = "a number"
+	default:
+		return v1alpha1.Invalid("metadata.name", "is required").Hinted("the %s is not read", h.Kind)
+	}
+	written := fmt.Sprint(o.Metadata.Name)
+	if text := at.text("metadata.name"); text != "" {
+		written = text
+	}
+	return v1alpha1.Invalid("metadata.name", "want a string; %s is %s in YAML, so the %s is not read", written, what, h.Kind).
+		Hinted("put it in quotes: %q", written)
 }
 
 func (h header) isList() bool { return h.hasItems && strings.HasSuffix(h.Kind, "List") }

@@ -34,7 +34,7 @@ func TestLaterKindsAreReadWhole(t *testing.T) {
 			t.Errorf("%s has no fields or no data", name)
 		}
 	}
-	git, _ := l.triggers["k8s"].config.FieldByName("F0")
+	git, _ := l.triggers["argoWorkflow"].config.FieldByName("F0")
 	if git.Tag.Get("json") != "source" || git.Type.Kind() != reflect.Struct {
 		t.Errorf("a block is not put in its place: %v", git)
 	}

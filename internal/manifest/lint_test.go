@@ -191,6 +191,15 @@ func TestLint(t *testing.T) {
 			`m.yaml:7: error: EventBus/default: spec.jetstreamExotic.streamConfig.maxAge: "3 days" is no duration (a number with a unit, such as 72h)`,
 			`m.yaml:7: warning: EventBus/default: spec.jetstreamExotic.streamConfig.replica: unknown key "replica" is ignored (did you mean "replicas"?)`,
 		}},
+		{"settings of a bus that are not honoured", bus("  jetstream:\n    streamConfig: |\n      discard: 0\n      retention: 2\n      maxAge: 72h\n"), []string{
+			`m.yaml:6: warning: EventBus/default: spec.jetstream.streamConfig.discard: 0 (discard old) is ignored: unprocessed events are never dropped; a full bus refuses new ones`,
+			`m.yaml:6: warning: EventBus/default: spec.jetstream.streamConfig.retention: is ignored: Signalbox keeps processed events for replay and purges them when space runs short`,
+		}},
+		{"old bus with mistakes", bus("  nats:\n    native: {maxAge: 3 days, maxBytes: lots, maxPayload: big}\n"), []string{
+			`m.yaml:6: error: EventBus/default: spec.nats.native.maxAge: "3 days" is no duration (a number with a unit, such as 72h)`,
+			`m.yaml:6: error: EventBus/default: spec.nats.native.maxBytes: "lots" is no size (a number with a unit, such as 4MB)`,
+			`m.yaml:6: error: EventBus/default: spec.nats.native.maxPayload: "big" is no size (a number with a unit, such as 4MB)`,
+		}},
 		{"sizes of a bus", bus("  jetstream: {replicas: 2, maxPayload: big, version: latest}\n"), []string{
 			`m.yaml:5: error: EventBus/default: spec.jetstream.maxPayload: "big" is no size (a number with a unit, such as 4MB)`,
 			`m.yaml:5: error: EventBus/default: spec.jetstream.replicas: has to be 1, 3 or 5, got 2`,
@@ -215,8 +224,30 @@ func TestConditionsAreChecked(t *testing.T) {
 }
 
 func TestRoutesThatMeet(t *testing.T) {
-	expect(t, lint(t, eventSource("  webhook:\n    a: {endpoint: '/x/{a}', method: GET}\n    b: {endpoint: '/x/{b}/'}\n    c: {endpoint: '/x/{a}', method: POST, port: \"1\"}\n    d: {endpoint: /y, serverCertSecret: {name: s, key: c}, port: \"1\"}\n")),
-		`m.yaml:7: error: EventSource/es: spec.webhook.b: receives requests at port 12000 /x/{b}/, as spec.webhook.a does (give it another endpoint or port)`,
+	for _, tc := range []struct {
+		a, b string
+		meet bool
+	}{
+		{"endpoint: /push", "endpoint: /push", true},
+		{"endpoint: /push", "endpoint: push", true},
+		{"endpoint: /push", "endpoint: /push/", false}, // the server tells them apart
+		{"endpoint: /push", "endpoint: //push", false},
+		{"endpoint: /push, method: GET", "endpoint: /push, method: POST", false},
+		{"endpoint: /push, method: GET", "endpoint: /push", true},
+		{"endpoint: '/x/{a}', method: GET", "endpoint: '/x/{a}', method: POST", false},
+		{"endpoint: '/x/{a}', method: GET", "endpoint: '/x/{b}', method: POST", true}, // the server asks the first one only
+		{"endpoint: '/x/{a}'", "endpoint: '/x/{b:[^/]+}'", true},
+		{"endpoint: '/x/{a:[0-9]{2}}'", "endpoint: '/x/{b:[0-9]{2}}'", true},
+		{"endpoint: '/x/{a:[0-9]{2}}'", "endpoint: '/x/{b:[0-9]{3}}'", false},
+		{"endpoint: '/x/{a}'", "endpoint: '/x/{b}/'", false},
+	} {
+		got := lint(t, eventSource("  webhook:\n    a: {"+tc.a+"}\n    b: {"+tc.b+"}\n"))
+		if len(got) > 1 || (len(got) == 1) != tc.meet || tc.meet && !strings.Contains(got[0], "as spec.webhook.a does (give it another endpoint or port)") {
+			t.Errorf("%s and %s: %v", tc.a, tc.b, got)
+		}
+	}
+	expect(t, lint(t, eventSource("  webhook:\n    a: {endpoint: '/x/{a}', method: GET}\n    b: {endpoint: '/x/{b}'}\n    c: {endpoint: '/x/{a}', method: POST, port: \"1\"}\n    d: {endpoint: /y, serverCertSecret: {name: s, key: c}, port: \"1\"}\n")),
+		`m.yaml:7: error: EventSource/es: spec.webhook.b: receives requests at port 12000 /x/{b}, as spec.webhook.a does (give it another endpoint or port)`,
 		`m.yaml:9: error: EventSource/es: spec.webhook.d: has other certificates for port 1 than spec.webhook.c (a port has one certificate)`)
 	two := []byte(source + strings.Replace(source, "name: hooks", "name: other", 1))
 	if got := manifest.Read("m.yaml", two, options()).Problems[0].Severity; got != v1alpha1.Warning {
@@ -255,6 +286,15 @@ func TestReferences(t *testing.T) {
 		}},
 		{"source in another namespace", strings.Replace(source, "{name: hooks}", "{name: hooks, namespace: x}", 1) + sensor("eventSourceName: hooks, eventName: push"), nil},
 		{"emitted by another sensor", source + sensor("eventSourceName: chain, eventName: next") + emitter, nil},
+		{"names under other keys", source + sensor("eventSource: hooks, event: push"), []string{
+			`m.yaml:14: error: Sensor/s: spec.dependencies[0].eventName: is required`,
+			`m.yaml:14: error: Sensor/s: spec.dependencies[0].eventSourceName: is required`,
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].event: unknown key "event" is ignored (did you mean "eventName"?)`,
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventSource: unknown key "eventSource" is ignored (did you mean "eventSourceName"?)`,
+		}},
+		{"no event name", source + sensor("eventSourceName: hooks"), []string{
+			`m.yaml:14: error: Sensor/s: spec.dependencies[0].eventName: is required`,
+		}},
 		{"path without body", source + sensor("eventSourceName: hooks, eventName: push, "+filter("a.b")), []string{
 			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].filters.data[0].path: "a.b" never exists: the data of webhook events has only header and body (did you mean "body.a.b"?)`,
 		}},

@@ -112,7 +112,7 @@ func (l *loader) document(file string, at place, raw json.RawMessage, depth int)
 		return
 	}
 	if h.Metadata.Name == "" {
-		note(v1alpha1.Invalid("metadata.name", "is required").Hinted("the %s is not read", h.Kind))
+		note(noName(h, raw, at))
 		l.lost[file] = true
 		return
 	}

@@ -101,6 +101,35 @@ func TestOneBrokenDocumentStopsNoOther(t *testing.T) {
 	)
 }
 
+func TestNamesThatAreNoText(t *testing.T) {
+	for written, want := range map[string]string{
+		"n":    `want a string; n is a boolean in YAML, so the EventBus is not read (put it in quotes: "n")`,
+		"yes":  `want a string; yes is a boolean in YAML, so the EventBus is not read (put it in quotes: "yes")`,
+		"On":   `want a string; On is a boolean in YAML, so the EventBus is not read (put it in quotes: "On")`,
+		"007":  `want a string; 007 is a number in YAML, so the EventBus is not read (put it in quotes: "007")`,
+		"1e3":  `want a string; 1e3 is a number in YAML, so the EventBus is not read (put it in quotes: "1e3")`,
+		"null": `is required (the EventBus is not read)`,
+		"[a]":  `is required (the EventBus is not read)`,
+		`""`:   `is required (the EventBus is not read)`,
+	} {
+		set := manifest.Read("m.yaml", []byte("apiVersion: argoproj.io/v1alpha1\nkind: EventBus\nmetadata:\n  name: "+written+"\nspec: {jetstream: {}}\n"), options())
+		if len(set.Problems) != 1 || set.Problems[0].String() != "m.yaml:4: error: metadata.name: "+want {
+			t.Errorf("%s: %v", written, set.Problems)
+		}
+	}
+	expect(t, lint(t, "apiVersion: argoproj.io/v1alpha1\nkind: EventBus\nmetadata: {name: default, namespace: on}\nspec: {jetstream: {}}\n"),
+		`m.yaml:3: error: EventBus/default: metadata.namespace: want a string, got true (put it in quotes: "true"; yes, no, on, off, y and n are booleans in YAML too)`)
+}
+
+func TestTabs(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 1\n\tb: 2\n": `m.yaml:2: error: the YAML cannot be read: found a tab character that violates indentation (indent with spaces, not with tabs)`,
+		"a:\n\tb: 2\n":   `m.yaml:2: error: the YAML cannot be read: found character that cannot start any token (indent with spaces, not with tabs)`,
+	} {
+		expect(t, lint(t, text), want)
+	}
+}
+
 func TestObjectsOfAFile(t *testing.T) {
 	set := manifest.Read("m.yaml", []byte(`
 apiVersion: v1

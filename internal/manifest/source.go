@@ -146,7 +146,7 @@ func clash(e, other Entry) *v1alpha1.Problem {
 		for _, o := range other.Routes {
 			switch {
 			case r.Port != o.Port:
-			case routePath(r.Path) == routePath(o.Path) && methodsMeet(r.Methods, o.Methods):
+			case routesMeet(r, o):
 				return v1alpha1.Invalid(e.Path, "receives requests at port %s %s, as %s does", r.Port, r.Path, other.Path).
 					Hinted("give it another endpoint or port")
 			case !sameCerts(r, o):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,28 +83,71 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// swap makes a version of a ConfigMap mount as the kubelet does: a new folder,
+// links to its files through ..data, the link ..data moved at once, the old
+// folder removed.
+func swap(t *testing.T, dir, version string, files map[string]string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, _ := os.Readlink(filepath.Join(dir, "..data")) //nolint:errcheck // none at first
+	must(os.Mkdir(filepath.Join(dir, version), 0o755))
+	for name, text := range files {
+		put(t, filepath.Join(dir, version, name), text)
+	}
+	must(os.Symlink(version, filepath.Join(dir, "..data_tmp")))
+	must(os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	for name := range files {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			must(os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)))
+		}
+	}
+	if old != "" {
+		must(os.RemoveAll(filepath.Join(dir, old)))
+	}
+}
+
 // A ConfigMap mount changes by swapping one link for another.
 func TestWatchOfAMount(t *testing.T) {
+	for name, poll := range map[string]time.Duration{"told by the system": time.Hour, "by looking": 30 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			swap(t, dir, "..v1", map[string]string{"a.yaml": "1"})
+			w := &watcher{paths: []string{dir}, settle: 20 * time.Millisecond, poll: poll, blind: poll < time.Hour}
+			changes := watch(t, w)
+			swap(t, dir, "..v2", map[string]string{"a.yaml": "2"})
+			wait(t, changes, "the swapped link")
+			swap(t, dir, "..v3", map[string]string{"a.yaml": "3", "b.yaml": "3"})
+			wait(t, changes, "a second swap, with a new file")
+		})
+	}
+}
+
+// The objects of a mount are there once, not again in ..data.
+func TestLoadOfAMount(t *testing.T) {
 	dir := t.TempDir()
-	for _, v := range []string{"..v1", "..v2"} {
-		if err := os.Mkdir(filepath.Join(dir, v), 0o755); err != nil {
-			t.Fatal(err)
+	bus := func(name string) string {
+		return "{apiVersion: argoproj.io/v1alpha1, kind: EventBus, metadata: {name: " + name + "}, spec: {jetstream: {version: latest}}}"
+	}
+	load := func(want ...string) {
+		t.Helper()
+		set := Load([]string{dir}, Options{})
+		var got []string
+		for _, o := range set.Objects {
+			got = append(got, o.Name)
 		}
-		put(t, filepath.Join(dir, v, "a.yaml"), v)
-	}
-	link := func(to, name string) {
-		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
+		if !slices.Equal(got, want) || len(set.Problems) > 0 {
+			t.Errorf("got %v, want %v; problems %v", got, want, set.Problems)
 		}
 	}
-	link("..v1", "..data")
-	link("..data/a.yaml", "a.yaml")
-	changes := watch(t, &watcher{paths: []string{dir}, settle: 20 * time.Millisecond, poll: time.Hour})
-	link("..v2", "..data_tmp")
-	if err := os.Rename(dir+"/..data_tmp", dir+"/..data"); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, changes, "the swapped link")
+	swap(t, dir, "..v1", map[string]string{"eventbus.json": bus("a")})
+	load("a")
+	swap(t, dir, "..v2", map[string]string{"eventbus.json": bus("b"), "more.json": bus("c")})
+	load("b", "c")
 }
 
 func TestWatchTellsOfChangesOnly(t *testing.T) {

@@ -40,6 +40,20 @@ func (d Dir) ConfigMap(_ context.Context, ref *corev1.ConfigMapKeySelector) ([]b
 	return d.read("configmap", ref.Name, ref.Key, ref.Optional)
 }
 
+// Folders reads secrets from one folder and ConfigMaps from another, so that
+// a Secret and a ConfigMap may have the same name.
+type Folders struct{ Secrets, ConfigMaps Dir }
+
+// Secret implements Reader.
+func (f Folders) Secret(ctx context.Context, ref *corev1.SecretKeySelector) ([]byte, error) {
+	return f.Secrets.Secret(ctx, ref)
+}
+
+// ConfigMap implements Reader.
+func (f Folders) ConfigMap(ctx context.Context, ref *corev1.ConfigMapKeySelector) ([]byte, error) {
+	return f.ConfigMaps.ConfigMap(ctx, ref)
+}
+
 func (d Dir) read(what, name, key string, optional *bool) ([]byte, error) {
 	if !isName(name) || !isName(key) {
 		return nil, fmt.Errorf("%s %q, key %q: not a name", what, name, key)

@@ -65,7 +65,8 @@ type Expectation struct {
 	// Action has to be a part of the last action: every key it has is there
 	// with that value; lists are compared whole.
 	Action json.RawMessage `json:"action,omitempty"`
-	// Fails is a text that the error contains, where the action cannot be made.
+	// Fails is a text that the error contains, where the action cannot be made
+	// or the event cannot be transformed.
 	Fails string `json:"fails,omitempty"`
 }
 
@@ -83,11 +84,14 @@ func (r *Runner) RunCases(ctx context.Context) ([]Result, error) {
 	var results []Result
 	for _, p := range r.Set.Problems {
 		if p.Object == "" && p.Severity == v1alpha1.Error {
-			results = append(results, Result{Name: p.File, Place: fmt.Sprintf("%s:%d", p.File, p.Line), Failures: []string{p.Error()}})
+			results = append(results, Result{Name: p.File, Place: place(p.File, p.Line), Failures: []string{p.Error()}})
 		}
 	}
 	for _, o := range r.Set.Others("SensorTest") {
 		results = append(results, r.runCase(ctx, o))
+	}
+	if len(results) == 0 && len(r.Set.Objects) == 0 {
+		return nil, errors.New("there are no manifests, and no cases (kind: SensorTest) among them")
 	}
 	if len(results) == 0 {
 		return nil, errors.New("there are no cases (kind: SensorTest) among the manifests; give --event to explain one event")
@@ -95,17 +99,24 @@ func (r *Runner) RunCases(ctx context.Context) ([]Result, error) {
 	return results, nil
 }
 
-func (r *Runner) runCase(ctx context.Context, o manifest.Other) Result {
-	res := Result{Name: o.Name, Place: fmt.Sprintf("%s:%d", o.File, o.Line)}
-	var c Case
-	if err := json.Unmarshal(o.Raw, &c); err != nil {
-		res.Failures = append(res.Failures, err.Error())
-		return res
+func place(file string, line int) string {
+	if line == 0 { // the file as a whole
+		return file
 	}
+	return fmt.Sprintf("%s:%d", file, line)
+}
+
+func (r *Runner) runCase(ctx context.Context, o manifest.Other) Result {
+	res := Result{Name: o.Name, Place: place(o.File, o.Line)}
 	for _, p := range v1alpha1.Problems(manifestCheck(o.Raw)) {
 		res.Failures = append(res.Failures, p.Error())
 	}
 	if len(res.Failures) > 0 {
+		return res
+	}
+	var c Case
+	if err := json.Unmarshal(o.Raw, &c); err != nil {
+		res.Failures = append(res.Failures, err.Error())
 		return res
 	}
 	reports, err := r.reports(ctx, o, c)
@@ -181,6 +192,9 @@ func compare(expected []Expectation, reports []sensor.Report) []string {
 			triggers = append(triggers, r.Trigger)
 		}
 		fired[r.Trigger] = append(fired[r.Trigger], r.Firings...)
+		for _, why := range unevaluated(r) { // counts as a firing that fails
+			fired[r.Trigger] = append(fired[r.Trigger], sensor.PlannedFiring{Err: why})
+		}
 	}
 	named := map[string]bool{}
 	for _, x := range expected {
@@ -193,7 +207,7 @@ func compare(expected []Expectation, reports []sensor.Report) []string {
 	}
 	for _, t := range triggers {
 		if !named[t] && len(fired[t]) > 0 {
-			failures = append(failures, fmt.Sprintf("trigger %s: fires %d times, and is not expected to", t, len(fired[t])))
+			failures = append(failures, fmt.Sprintf("trigger %s: fires %d times, and is not expected to%s", t, len(fired[t]), lost(fired[t])))
 		}
 	}
 	return failures
@@ -205,7 +219,7 @@ func (x Expectation) check(fired []sensor.PlannedFiring) []string {
 		want = *x.Fires
 	}
 	if len(fired) != want {
-		return []string{fmt.Sprintf("trigger %s: fires %d times, want %d", x.Trigger, len(fired), want)}
+		return []string{fmt.Sprintf("trigger %s: fires %d times, want %d%s", x.Trigger, len(fired), want, lost(fired))}
 	}
 	if len(fired) == 0 {
 		return nil
@@ -215,7 +229,7 @@ func (x Expectation) check(fired []sensor.PlannedFiring) []string {
 	case x.Fails != "" && !strings.Contains(last.Err, x.Fails):
 		return []string{fmt.Sprintf("trigger %s: want an error with %q, got %q", x.Trigger, x.Fails, last.Err)}
 	case x.Fails == "" && last.Err != "":
-		return []string{fmt.Sprintf("trigger %s: %s", x.Trigger, last.Err)}
+		return []string{fmt.Sprintf("trigger %s: would become a dead letter: %s", x.Trigger, last.Err)}
 	case x.Action == nil || last.Action == nil:
 		return nil
 	}
@@ -231,6 +245,16 @@ func (x Expectation) check(fired []sensor.PlannedFiring) []string {
 		failures = append(failures, fmt.Sprintf("trigger %s: %s", x.Trigger, d))
 	}
 	return failures
+}
+
+// lost tells the first error among firings.
+func lost(fired []sensor.PlannedFiring) string {
+	for _, f := range fired {
+		if f.Err != "" {
+			return "; would become a dead letter: " + f.Err
+		}
+	}
+	return ""
 }
 
 // differences tells where got lacks what want has.

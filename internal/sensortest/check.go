@@ -1,20 +1,21 @@
 package sensortest
 
 import (
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/signalbox-events/signalbox/internal/kind"
 )
 
 // document is a Case with the keys that every manifest has.
 type document struct {
-	APIVersion string          `json:"apiVersion"`
-	Kind       string          `json:"kind"`
-	Metadata   json.RawMessage `json:"metadata"`
-	Spec       CaseSpec        `json:"spec"`
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Metadata   metav1.ObjectMeta `json:"metadata"`
+	Spec       CaseSpec          `json:"spec"`
 }
 
 // manifestCheck reports unknown keys and wrong types of a case: in a test a

@@ -48,6 +48,8 @@ type SensorReport struct {
 	Namespace string          `json:"namespace"`
 	Sensor    string          `json:"sensor"`
 	Reports   []sensor.Report `json:"reports"`
+	// DeadLetters are those that a running sensor would make of the events.
+	DeadLetters []DeadLetter `json:"deadLetters,omitempty"`
 }
 
 // Explain tells what the sensors of the set, or the named one, would do with
@@ -74,7 +76,8 @@ func (r *Runner) Explain(ctx context.Context, name string, inputs []Input) ([]Se
 		if len(arrivals) == 0 {
 			continue // listens to none of the events
 		}
-		out = append(out, SensorReport{o.Namespace, o.Name, plan.Explain(ctx, arrivals, r.Secrets(o.Namespace))})
+		reports := plan.Explain(ctx, arrivals, r.Secrets(o.Namespace))
+		out = append(out, SensorReport{o.Namespace, o.Name, reports, deadLetters(reports)})
 	}
 	switch {
 	case len(names) == 0:

@@ -48,7 +48,11 @@ func writeReport(w io.Writer, r sensor.Report) {
 		}
 		fmt.Fprintf(w, "    condition %s: %s\n", c.Expression, state)
 	}
-	if len(r.Firings) == 0 {
+	lost := unevaluated(r)
+	for _, why := range lost {
+		fmt.Fprintf(w, "    would become a dead letter: %s\n", why)
+	}
+	if len(r.Firings)+len(lost) == 0 {
 		fmt.Fprintln(w, "    does not fire")
 	}
 	for _, f := range r.Firings {
@@ -76,7 +80,7 @@ func writeFiring(w io.Writer, f sensor.PlannedFiring) {
 		events = append(events, dep+"="+f.Events[dep])
 	}
 	if f.Err != "" {
-		fmt.Fprintf(w, "    would fail with %s: %s\n", strings.Join(events, ", "), f.Err)
+		fmt.Fprintf(w, "    fires with %s, and would become a dead letter: %s\n", strings.Join(events, ", "), f.Err)
 		return
 	}
 	fmt.Fprintf(w, "    fires with %s\n", strings.Join(events, ", "))
@@ -86,6 +90,14 @@ func writeFiring(w io.Writer, f sensor.PlannedFiring) {
 		pretty.Write(f.Action.Spec)
 	}
 	fmt.Fprintf(w, "      %s %s\n", f.Action.Kind, pretty.String())
+}
+
+// title names a case and its place, which may be the same.
+func (r Result) title() string {
+	if r.Name == r.Place || r.Name == "" {
+		return r.Place
+	}
+	return fmt.Sprintf("%s (%s)", r.Name, r.Place)
 }
 
 // WriteResults prints the results of cases for people.
@@ -98,7 +110,7 @@ func WriteResults(w io.Writer, results []Result) error {
 			continue
 		}
 		failed++
-		fmt.Fprintf(&b, "FAIL  %s (%s)\n", r.Name, r.Place)
+		fmt.Fprintf(&b, "FAIL  %s\n", r.title())
 		for _, f := range r.Failures {
 			fmt.Fprintf(&b, "      %s\n", strings.ReplaceAll(f, "\n", "\n      "))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/kind"
 	"github.com/signalbox-events/signalbox/internal/secret"
 )
@@ -78,6 +79,9 @@ type Env struct {
 	HTTP HTTP
 	// Publish puts an event on the sensor's bus.
 	Publish Publish
+	// Kubernetes is the API for kinds that need it. Its clients cannot be had
+	// where there is no cluster.
+	Kubernetes *cluster.Cluster
 }
 
 // Publish puts an event on the bus as if the entry event of the EventSource
@@ -91,6 +95,10 @@ type Kind struct {
 	// StatusPolicy says that the kind honours policy.status, and that without
 	// it any answer counts as done.
 	StatusPolicy bool
+	// NeedsKubernetes tells whether a configuration uses the Kubernetes API, so
+	// that its pod gets a token; nil for kinds that do not. The configuration is
+	// the one before parameters are put into it, and may not be valid.
+	NeedsKubernetes func(kind.Config) bool
 }
 
 // Kinds is the set of kinds that a program is built with.

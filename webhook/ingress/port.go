@@ -86,6 +86,11 @@ func (p *port) drop(r *registration) {
 // ServeHTTP finds the route of a request.
 func (p *port) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer p.recover(w, req)
+	if p.server.draining.Load() {
+		// Whoever keeps the connection for more requests is to make a new one,
+		// to somebody else, rather than lose a request on one that is closed.
+		w.Header().Set("Connection", "close")
+	}
 	for {
 		r, allowed := p.table.Load().find(req)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"github.com/signalbox-events/signalbox/sensor/trigger"
 	"github.com/signalbox-events/signalbox/sensor/trigger/emit"
 	"github.com/signalbox-events/signalbox/sensor/trigger/http"
+	"github.com/signalbox-events/signalbox/sensor/trigger/k8s"
 	"github.com/signalbox-events/signalbox/sensor/trigger/log"
 )
 
@@ -13,5 +14,6 @@ import (
 var Kinds = trigger.Kinds{
 	emit.Kind,
 	http.Kind,
+	k8s.Kind,
 	log.Kind,
 }

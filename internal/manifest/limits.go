@@ -1,7 +1,10 @@
-package dataplane
+package manifest
 
 import (
 	"errors"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,11 +14,13 @@ import (
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/internal/kind"
 )
 
-// limitsOf reads what an EventBus wants of its stream. The problems tell what
-// is wrong and what is ignored, with the reason.
-func limitsOf(bus *v1alpha1.EventBus) (eventbus.Limits, error) {
+// Limits reads what an EventBus wants of its stream. The problems tell what is
+// wrong and what is not honoured, with the reason; they are among those of the
+// object too.
+func Limits(bus *v1alpha1.EventBus) (eventbus.Limits, error) {
 	var l eventbus.Limits
 	var errs []error
 	spec := bus.Spec
@@ -29,26 +34,27 @@ func limitsOf(bus *v1alpha1.EventBus) (eventbus.Limits, error) {
 	case spec.JetStreamExotic != nil:
 		errs = append(errs, v1alpha1.At("spec.jetstreamExotic.streamConfig", readStreamConfig(spec.JetStreamExotic.StreamConfig, &l)))
 	case spec.NATS != nil && spec.NATS.Native != nil:
-		n := spec.NATS.Native
-		errs = append(errs, v1alpha1.Warn("spec.nats.native", "NATS Streaming is gone; a JetStream bus takes its place"))
-		if n.MaxAge != nil {
-			d, err := time.ParseDuration(*n.MaxAge)
-			if err != nil {
-				errs = append(errs, v1alpha1.Invalid("spec.nats.native.maxAge", "%q is no duration", *n.MaxAge).Hinted("such as 72h"))
-			}
-			l.MaxAge = d
-		}
-		if n.MaxBytes != nil {
-			size, err := parseSize(*n.MaxBytes)
-			errs = append(errs, v1alpha1.At("spec.nats.native.maxBytes", err))
-			l.MaxBytes = size
-		}
-		if n.MaxMsgs != nil {
-			l.MaxMsgs = int64(*n.MaxMsgs) //nolint:gosec // a limit of 2^63 is none
-		}
-		volume(n.Persistence, &l)
+		errs = append(errs, v1alpha1.At("spec.nats.native", native(spec.NATS.Native, &l)))
 	}
 	return l, errors.Join(errs...)
+}
+
+func native(n *v1alpha1.NATSNative, l *eventbus.Limits) error {
+	errs := []error{note("", "NATS Streaming is gone; a JetStream bus takes its place")}
+	var err error
+	if n.MaxAge != nil && *n.MaxAge != "" {
+		l.MaxAge, err = durationOf(*n.MaxAge)
+		errs = append(errs, v1alpha1.At("maxAge", err))
+	}
+	if n.MaxBytes != nil && *n.MaxBytes != "" {
+		l.MaxBytes, err = parseSize(*n.MaxBytes)
+		errs = append(errs, v1alpha1.At("maxBytes", err))
+	}
+	if n.MaxMsgs != nil {
+		l.MaxMsgs = int64(*n.MaxMsgs) //nolint:gosec // a limit of 2^63 is none
+	}
+	volume(n.Persistence, l)
+	return errors.Join(errs...)
 }
 
 // volume bounds the stream by the volume that was asked for, less a part that
@@ -63,19 +69,22 @@ func volume(p *v1alpha1.PersistenceStrategy, l *eventbus.Limits) {
 	}
 }
 
-// streamConfig is the text that Argo Events calls streamConfig. Keys count
-// whatever their case.
+// readStreamConfig reads the text that Argo Events calls streamConfig. Keys
+// count whatever their case.
 func readStreamConfig(text string, l *eventbus.Limits) error {
-	if strings.TrimSpace(text) == "" {
-		return nil
-	}
-	raw := map[string]any{}
-	if err := yaml.Unmarshal([]byte(text), &raw); err != nil {
-		return v1alpha1.Invalid("", "is no YAML object: %v", err)
+	keys := []string{"maxBytes", "maxMsgs", "maxAge", "replicas", "duplicates", "retention", "discard"}
+	var fields map[string]any
+	if err := yaml.UnmarshalStrict([]byte(text), &fields); err != nil {
+		return v1alpha1.Invalid("", "is no YAML of %s", list(keys))
 	}
 	var errs []error
-	for key, v := range raw {
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		v := fields[key]
+		if v == nil { // not given
+			continue
+		}
 		var err error
+		var n int64
 		switch strings.ToLower(key) {
 		case "maxbytes":
 			l.MaxBytes, err = sizeOf(v)
@@ -86,36 +95,39 @@ func readStreamConfig(text string, l *eventbus.Limits) error {
 		case "duplicates":
 			l.Duplicates, err = durationOf(v)
 		case "replicas":
-			var n int64
 			n, err = wholeOf(v)
 			l.Replicas = int(n)
 		case "retention":
-			if n, _ := wholeOf(v); n != 0 {
+			if n, err = wholeOf(v); err == nil && n != 0 {
 				err = v1alpha1.Warn("", "is ignored: Signalbox keeps processed events for replay and purges them when space runs short")
 			}
 		case "discard":
-			if n, _ := wholeOf(v); n == 0 {
+			if n, err = wholeOf(v); err == nil && n == 0 {
 				err = v1alpha1.Warn("", "0 (discard old) is ignored: unprocessed events are never dropped; a full bus refuses new ones")
 			}
 		default:
-			err = v1alpha1.Warn("", "unknown key %q is ignored", key)
+			errs = append(errs, kind.UnknownKey(v1alpha1.Key(key), key, keys))
+			continue
 		}
 		errs = append(errs, v1alpha1.At(v1alpha1.Key(key), err))
 	}
 	return errors.Join(errs...)
 }
 
+// wholeOf reads a whole number; NATS has -1 for no limit. Numbers come as
+// float64, since the text goes through JSON.
 func wholeOf(v any) (int64, error) {
 	switch v := v.(type) {
 	case float64:
-		return max(int64(v), 0), nil
+		if v == math.Trunc(v) && math.Abs(v) <= 1<<53 {
+			return max(int64(v), 0), nil
+		}
 	case string:
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err == nil {
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
 			return max(n, 0), nil
 		}
 	}
-	return 0, v1alpha1.Invalid("", "%v is no whole number", v)
+	return 0, v1alpha1.Invalid("", "want a whole number, got %v", v)
 }
 
 func sizeOf(v any) (int64, error) {
@@ -137,19 +149,25 @@ func parseSize(s string) (int64, error) {
 	}
 	q, err := resource.ParseQuantity(text)
 	if err != nil || !strings.ContainsAny(text, "0123456789") {
-		return 0, v1alpha1.Invalid("", "%q is no size", s).Hinted("such as 512MB or 10Gi")
+		return 0, v1alpha1.Invalid("", "%q is no size", s).Hinted("a number with a unit, such as 4MB")
 	}
 	return max(q.Value(), 0), nil
 }
 
 func durationOf(v any) (time.Duration, error) {
-	if s, ok := v.(string); ok {
-		if d, err := time.ParseDuration(s); err == nil {
-			return max(d, 0), nil
+	switch v := v.(type) {
+	case string:
+		d, err := time.ParseDuration(v)
+		switch {
+		case err != nil:
+		case d < 0:
+			return 0, v1alpha1.Invalid("", "is negative")
+		default:
+			return d, nil
 		}
+		return 0, v1alpha1.Invalid("", "%q is no duration", v).Hinted("a number with a unit, such as 72h")
+	case float64: // nanoseconds
+		return max(time.Duration(v), 0), nil
 	}
-	if n, ok := v.(float64); ok {
-		return max(time.Duration(n), 0), nil
-	}
-	return 0, v1alpha1.Invalid("", "%v is no duration", v).Hinted("such as 168h")
+	return 0, v1alpha1.Invalid("", "%v is no duration", v).Hinted("a number with a unit, such as 72h")
 }
