@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -102,7 +103,10 @@ func throughCluster(ctx context.Context, c *cluster.Cluster, namespace, name str
 // toOne dials one address, whatever other servers tell of themselves.
 type toOne struct{ address string }
 
-func (t toOne) Dial(network, _ string) (net.Conn, error) { return net.Dial(network, t.address) }
+func (t toOne) Dial(network, _ string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second}
+	return d.Dial(network, t.address)
+}
 
 func fetchBus(ctx context.Context, c *cluster.Cluster, namespace, name string) (*v1alpha1.EventBus, error) {
 	client, err := c.Dynamic()

@@ -59,7 +59,9 @@ func TestPasswordsAndCertificatesAreReplaced(t *testing.T) {
 		t.Fatal("the server's new certificate is not in use")
 	}
 	trust(second)
-	put(t, passwordFile, "new")
+	// The one that the link began with is now two passwords ago, and good no more.
+	s.SetUsers([]server.User{{Name: "u", Password: "newest"}})
+	put(t, passwordFile, "newest")
 	eventually(t, "the new authority is read", refused.Connected)
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)

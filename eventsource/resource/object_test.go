@@ -56,8 +56,17 @@ func TestOlder(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"1", "2", true}, {"2", "1", false}, {"1", "1", false}, {"9", "10", true}, {"10", "9", false},
-		{"99999999999999999999", "100000000000000000000", true}, {"", "1", false}, {"1", "", false}, {"a", "b", false}, {"1", "b", false}, {"01", "2", false},
+		{"1", "2", true},
+		{"2", "1", false},
+		{"1", "1", false},
+		{"9", "10", true},
+		{"10", "9", false},
+		{"99999999999999999999", "100000000000000000000", true},
+		{"", "1", false},
+		{"1", "", false},
+		{"a", "b", false},
+		{"1", "b", false},
+		{"01", "2", false},
 	} {
 		if got := older(tc.a, tc.b); got != tc.want {
 			t.Errorf("older(%q, %q) is %v", tc.a, tc.b, got)

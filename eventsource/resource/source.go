@@ -158,8 +158,7 @@ func (s *source) open(ctx context.Context) error {
 }
 
 // begin looks, before each watch, at whether the API server is still the one it
-// was. It tells whether the objects have to be
-// compared with the memory.
+// was. It tells whether the objects have to be compared with the memory.
 func (s *source) begin(ctx context.Context) (compare bool, err error) {
 	p, err := s.api.list(ctx, 1, "")
 	if err == nil {

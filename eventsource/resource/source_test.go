@@ -148,6 +148,20 @@ func TestRestartAfterTheHistoryIsGone(t *testing.T) {
 	p.expect(t, p.start(t, ""), difference...)
 }
 
+// An update alone does not write down the object's new version.
+func TestUpdateIsNotRepeatedAfterTheHistoryIsGone(t *testing.T) {
+	p := newPlace(t)
+	p.create(t, "a", "1")
+	r := p.start(t, "")
+	p.set(t, "a", "2")
+	p.expect(t, r, "ADD a 1", "UPDATE a 1>2")
+	if err := r.Stop(t); err != nil {
+		t.Fatal(err)
+	}
+	p.forget(t)
+	p.expect(t, p.start(t, ""))
+}
+
 // forget makes the API server forget what objects were like.
 func (p *place) forget(t *testing.T) {
 	t.Helper()
