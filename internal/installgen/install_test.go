@@ -150,7 +150,7 @@ func TestControllerHasFewRights(t *testing.T) {
 	removeWebhook(t, c)
 	who := "system:serviceaccount:" + system + ":" + account
 	may(t, c, who, c.Namespace(t), map[string]bool{
-		"list pods": true, "get pods": false, "create pods": false, "delete pods": false, "create pods/exec": false, "get pods/log": false,
+		"list pods": true, "get pods": false, "create pods": false, "delete pods": true, "create pods/exec": false, "get pods/log": false,
 		"get nodes": false, "list namespaces": false, "create serviceaccounts/token": false,
 		"create roles.rbac.authorization.k8s.io": false, "create rolebindings.rbac.authorization.k8s.io": false,
 		"create sensors.argoproj.io": false, "delete sensors.argoproj.io": false, "update eventbus.argoproj.io": false,

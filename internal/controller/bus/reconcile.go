@@ -205,7 +205,7 @@ func (r *reconciliation) deploy(ctx context.Context, p *plan) error {
 	}
 	r.result.RequeueAfter = max(due.Sub(r.Now()), time.Second)
 	if !r.pods(live) {
-		return nil
+		return r.unstick(ctx, live)
 	}
 	left, err := r.Applier.RemoveLeftovers(ctx, r.object, &appsv1.StatefulSet{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{})
 	if len(left) > 0 {

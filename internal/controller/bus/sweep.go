@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,8 +47,9 @@ type Swept struct {
 	Dropped int64
 }
 
-// sweep removes what deleted sensors have on a bus: nobody else does, and a
-// consumer without a sensor holds processed events back from being purged.
+// sweep removes what deleted sensors have on a bus, and triggers that were taken
+// out of sensors: nobody else does, and a consumer that nobody reads holds processed
+// events back from being purged.
 type sweep struct {
 	*Reconciler
 	// open connects to a bus as the role controller.
@@ -102,9 +104,9 @@ func (s *sweep) Reconcile(ctx context.Context, req reconcile.Request) (reconcile
 		return reconcile.Result{RequeueAfter: sweepSoon}, nil
 	}
 	defer closeBus()
-	swept, waiting, err := s.sweep(ctx, req.Namespace, bus)
+	swept, waiting, err := s.sweep(ctx, req.Namespace, req.Name, bus)
 	for _, w := range swept {
-		s.Log.Info("removed from the bus what a deleted sensor left", "eventbus", req.String(), "sensor", w.Sensor, "trigger", w.Trigger, "dropped", w.Dropped)
+		s.Log.Info("removed from the bus what is gone from the sensors", "eventbus", req.String(), "sensor", w.Sensor, "trigger", w.Trigger, "dropped", w.Dropped)
 	}
 	if len(swept) > 0 {
 		s.Applier.Event(u, false, "Swept", "%s", tell(swept))
@@ -127,36 +129,32 @@ func nested(u *unstructured.Unstructured, path ...string) (any, bool) {
 func tell(swept []Swept) string {
 	var parts []string
 	for _, w := range swept {
-		parts = append(parts, fmt.Sprintf("trigger %s of the deleted sensor %s, with %d events that waited for it", w.Trigger, w.Sensor, w.Dropped))
+		parts = append(parts, fmt.Sprintf("trigger %s of sensor %s, which is gone, with %d events that waited for it", w.Trigger, w.Sensor, w.Dropped))
 	}
 	return "removed from the bus: " + strings.Join(parts, "; ")
 }
 
 // sweep tells what it removed, and whether pods of deleted sensors are left.
-func (s *sweep) sweep(ctx context.Context, namespace string, bus *eventbus.Bus) (swept []Swept, waiting bool, err error) {
+func (s *sweep) sweep(ctx context.Context, namespace, eventBus string, bus *eventbus.Bus) (swept []Swept, waiting bool, err error) {
 	have, err := sensor.OnBus(ctx, bus)
 	if err != nil {
 		return nil, false, err
 	}
-	var gone []string // sensors
-	kept := map[string]bool{}
+	uses := map[string]use{}
 	for _, t := range have {
-		if kept[t.Sensor] || slices.Contains(gone, t.Sensor) {
+		if _, ok := uses[t.Sensor]; ok {
 			continue
 		}
-		state, err := s.sensor(ctx, namespace, t.Sensor)
+		u, err := s.sensor(ctx, namespace, eventBus, t.Sensor)
 		if err != nil {
 			return nil, false, err
 		}
-		waiting = waiting || state == ending
-		if state == deleted {
-			gone = append(gone, t.Sensor)
-		}
-		kept[t.Sensor] = state != deleted
+		waiting = waiting || u.ending
+		uses[t.Sensor] = u
 	}
 	var errs []error
 	for _, t := range have {
-		if !slices.Contains(gone, t.Sensor) {
+		if uses[t.Sensor].of(t.Trigger) {
 			continue
 		}
 		dropped, err := sensor.Remove(ctx, bus, t.Sensor, t.Trigger)
@@ -169,32 +167,65 @@ func (s *sweep) sweep(ctx context.Context, namespace string, bus *eventbus.Bus) 
 	return swept, waiting, errors.Join(errs...)
 }
 
-type existence int
+// use is what a sensor needs of a bus.
+type use struct {
+	ending   bool     // the sensor is gone, but its pods are not
+	all      bool     // everything that it has there
+	triggers []string // only what these have
+}
 
-const (
-	exists  existence = iota
-	ending            // its pods are left
-	deleted           // and its pods too
-)
+func (u use) of(trigger string) bool { return u.all || slices.Contains(u.triggers, trigger) }
 
-// sensor asks the API server itself: what it says has been deleted has been.
-func (s *sweep) sensor(ctx context.Context, namespace, name string) (existence, error) {
-	m := &metav1.PartialObjectMetadata{}
-	m.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.KindSensor))
-	err := s.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, m)
-	if !apierrors.IsNotFound(err) {
-		return exists, err
+// sensor asks the API server itself: what it says has been deleted has been. A
+// sensor that is not as it should be, or whose pods may still run an earlier
+// version, keeps what it has.
+func (s *sweep) sensor(ctx context.Context, namespace, eventBus, name string) (use, error) {
+	u := controller.Object(v1alpha1.KindSensor)
+	err := s.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, u)
+	switch {
+	case apierrors.IsNotFound(err):
+		return s.deleted(ctx, namespace, name)
+	case err != nil:
+		return use{}, fmt.Errorf("read sensor %s: %w", name, err)
+	case !deployed(u):
+		return use{all: true}, nil
+	case busName(u) != eventBus:
+		return use{}, nil // it has moved
 	}
+	triggers, _, _ := unstructured.NestedSlice(u.Object, "spec", "triggers")
+	var need use
+	for _, t := range triggers {
+		t, _ := t.(map[string]any)
+		name, ok, err := unstructured.NestedString(t, "template", "name")
+		if err != nil || !ok {
+			return use{all: true}, nil
+		}
+		need.triggers = append(need.triggers, name)
+	}
+	return need, nil
+}
+
+// deployed tells whether all conditions are true for the present version.
+func deployed(u *unstructured.Unstructured) bool {
+	var status v1alpha1.Status
+	have, _, _ := unstructured.NestedMap(u.Object, "status")
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(have, &status) != nil || len(status.Conditions) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(status.Conditions, func(c v1alpha1.Condition) bool {
+		return c.Status != corev1.ConditionTrue || c.ObservedGeneration != u.GetGeneration()
+	})
+}
+
+func (s *sweep) deleted(ctx context.Context, namespace, name string) (use, error) {
 	pods := &metav1.PartialObjectMetadataList{}
 	pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 	labels := apply.LabelsOf(v1alpha1.KindSensor, name)
 	if err := s.Reader.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels(labels), client.Limit(1)); err != nil {
-		return exists, fmt.Errorf("list the pods of sensor %s: %w", name, err)
+		return use{}, fmt.Errorf("list the pods of sensor %s: %w", name, err)
 	}
-	if len(pods.Items) > 0 {
-		return ending, nil
-	}
-	return deleted, nil
+	left := len(pods.Items) > 0
+	return use{ending: left, all: left}, nil
 }
 
 // connect opens a bus that the controller runs.

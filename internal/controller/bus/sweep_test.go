@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func remains(t *testing.T, bus *eventbus.Bus) string {
 func TestSweep(t *testing.T) {
 	w := newWorld(t)
 	main := w.create(mainBus)
-	w.create(`{apiVersion: argoproj.io/v1alpha1, kind: Sensor, metadata: {name: kept}, spec: {dependencies: [], triggers: []}}`)
+	w.create(`{apiVersion: argoproj.io/v1alpha1, kind: Sensor, metadata: {name: kept}, spec: {eventBusName: main, dependencies: [], triggers: []}}`)
 	pod := w.create(`{apiVersion: v1, kind: Pod, metadata: {name: last, labels: {app.kubernetes.io/managed-by: signalbox,
 		app.kubernetes.io/component: sensor, app.kubernetes.io/instance: ending}}, spec: {containers: [{name: main, image: i}]}}`)
 	bus := bustest.New(t)
@@ -88,7 +89,7 @@ func TestSweep(t *testing.T) {
 		t.Errorf("left: %s, want %s", got, want)
 	}
 	text := <-w.events.Events
-	for _, want := range []string{"trigger one of the deleted sensor deleted, with 1 events", "sensor only-state, with 0 events"} {
+	for _, want := range []string{"trigger one of sensor deleted, which is gone, with 1 events", "sensor only-state, which is gone, with 0 events"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %s", want, text)
 		}
@@ -117,5 +118,55 @@ func TestSweepIsNotForServersOfTheUser(t *testing.T) {
 	}}
 	if res, err := s.Reconcile(t.Context(), requestOf(u)); err != nil || res.RequeueAfter != 0 {
 		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+// TestSweepOfChangedSensors has a trigger taken out of a sensor and a sensor moved
+// to another bus. Both stay as they are until the new version is deployed.
+func TestSweepOfChangedSensors(t *testing.T) {
+	w := newWorld(t)
+	main := w.create(mainBus)
+	sensors := map[string]*unstructured.Unstructured{}
+	for name, spec := range map[string]string{
+		"changed": "eventBusName: main, triggers: [{template: {name: stays, log: {}}}]",
+		"moved":   "eventBusName: other, triggers: [{template: {name: stays, log: {}}}]",
+		"invalid": "eventBusName: main, triggers: [{template: {name: stays, conditions: nobody, log: {}}}]",
+	} {
+		sensors[name] = w.create(`{apiVersion: argoproj.io/v1alpha1, kind: Sensor, metadata: {name: ` + name + `},
+			spec: {dependencies: [{name: d, eventSourceName: s, eventName: e}], ` + spec + `}}`)
+	}
+	bus := bustest.New(t)
+	for name := range sensors {
+		onBus(t, bus, name, "stays")
+		onBus(t, bus, name, "goes")
+	}
+	s := &sweep{Reconciler: w.Reconciler, open: func(context.Context, *unstructured.Unstructured) (*eventbus.Bus, func(), error) {
+		return bus, func() {}, nil
+	}}
+	run := func() {
+		t.Helper()
+		if _, err := s.Reconcile(t.Context(), requestOf(main)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	const before = "changed:goes changed:stays invalid:goes invalid:stays moved:goes moved:stays"
+	if got := remains(t, bus); got != before {
+		t.Errorf("not deployed yet, and left: %s", got)
+	}
+	for name, u := range sensors {
+		valid := "True"
+		if name == "invalid" {
+			valid = "False"
+		}
+		patch := fmt.Sprintf(`{"status":{"conditions":[{"type":"Deployed","status":"True","observedGeneration":%[1]d},
+			{"type":"TriggersProvided","status":"%[2]s","observedGeneration":%[1]d}]}}`, u.GetGeneration(), valid)
+		if _, trouble, err := w.cluster.Kubectl(t, "patch", "sensor", "-n", w.ns, name, "--subresource=status", "--type=merge", "-p", patch); err != nil {
+			t.Fatal(trouble)
+		}
+	}
+	run()
+	if got, want := remains(t, bus), "changed:stays invalid:goes invalid:stays"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
 	}
 }
