@@ -83,3 +83,8 @@ bench: ## Benchmark the event path, and the whole against the machine's ceiling
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN)
+
+.PHONY: e2e
+e2e: ## Walk through a cluster as a user does: KUBECONFIG, IMAGE=REFERENCE that it can pull
+	@test "$(origin IMAGE)" != file || { echo "say which image: make e2e IMAGE=REFERENCE (the cluster of KUBECONFIG has to be able to pull it)" >&2; exit 2; }
+	go test -tags e2e ./test/e2e -count=1 -timeout 30m -v -image '$(IMAGE)'
