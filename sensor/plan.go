@@ -45,7 +45,10 @@ type TriggerPlan struct {
 	resets        []reset
 	action        *actionPlan
 	limit         *v1alpha1.RateLimit
+	inFlight      int // actions at once
 }
+
+const defaultInFlight = 64
 
 // actionPlan is what a trigger does; its dead-letter trigger follows it.
 type actionPlan struct {
@@ -138,7 +141,10 @@ func compileTrigger(t *v1alpha1.Trigger, deps map[string]*Dependency, names []st
 	if t.Template == nil {
 		return nil, v1alpha1.Invalid("template", "is required")
 	}
-	out := &TriggerPlan{Name: t.Template.Name, conditionText: t.Template.Conditions, limit: t.RateLimit}
+	out := &TriggerPlan{Name: t.Template.Name, conditionText: t.Template.Conditions, limit: t.RateLimit, inFlight: defaultInFlight}
+	if t.MaxInFlight != nil {
+		out.inFlight = int(*t.MaxInFlight)
+	}
 	var errs []error
 	var err error
 	if t.Template.Conditions == "" {

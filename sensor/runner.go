@@ -81,7 +81,7 @@ func (t *runner) prepare(ctx context.Context) error {
 }
 
 // run handles messages until ctx is done. Handlers outlive ctx by grace.
-func (t *runner) run(ctx context.Context, inFlight int, grace time.Duration) error {
+func (t *runner) run(ctx context.Context, grace time.Duration) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var wg sync.WaitGroup
@@ -100,7 +100,7 @@ func (t *runner) run(ctx context.Context, inFlight int, grace time.Duration) err
 		wg.Go(func() { t.resetLoop(ctx) })
 	}
 	t.status.running(true)
-	err := t.bus.Consume(ctx, t.consumer(), inFlight, func(_ context.Context, d *eventbus.Delivery) { t.handle(work, d) })
+	err := t.bus.Consume(ctx, t.consumer(), t.plan.inFlight, func(_ context.Context, d *eventbus.Delivery) { t.handle(work, d) })
 	t.status.running(false)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("trigger %s: %w", t.plan.Name, err)

@@ -28,8 +28,6 @@ type Env struct {
 	HTTP    trigger.HTTP
 	// Kubernetes may be nil.
 	Kubernetes *cluster.Cluster
-	// InFlight is how many actions of one trigger run at once. Defaults to 64.
-	InFlight int
 	// Grace is how long actions that have begun may go on when the sensor is
 	// stopped. Defaults to 20s.
 	Grace time.Duration
@@ -44,9 +42,6 @@ type Sensor struct {
 
 // New returns a Sensor that is not running yet. It does no I/O.
 func New(p *Plan, env Env) *Sensor {
-	if env.InFlight == 0 {
-		env.InFlight = 64
-	}
 	if env.Grace == 0 {
 		env.Grace = 20 * time.Second
 	}
@@ -80,7 +75,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(s.runners))
 	for i, r := range s.runners {
-		wg.Go(func() { errs[i] = r.run(ctx, s.env.InFlight, s.env.Grace) })
+		wg.Go(func() { errs[i] = r.run(ctx, s.env.Grace) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

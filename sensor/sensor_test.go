@@ -173,6 +173,37 @@ spec:
 	}
 }
 
+func TestMaxInFlight(t *testing.T) {
+	bus := bustest.New(t)
+	var now, most atomic.Int32
+	release := make(chan struct{})
+	p := &probe{answer: func(context.Context, string, trigger.Input) error {
+		most.Store(max(most.Load(), now.Add(1)))
+		<-release
+		now.Add(-1)
+		return nil
+	}}
+	start(t, bus, `
+spec:
+  dependencies:
+  - {name: a, eventSourceName: src, eventName: a}
+  triggers:
+  - template: {name: t, probe: {}}
+    maxInFlight: 3
+`, p)
+	for i := range 12 {
+		publish(t, bus, "src", "a", fmt.Sprint(i), `{}`)
+	}
+	eventually(t, "three at once", func() bool { return now.Load() == 3 })
+	settle()
+	close(release)
+	p.inputs(t, 12)
+	idle(t, bus)
+	if n := most.Load(); n != 3 {
+		t.Errorf("%d at once", n)
+	}
+}
+
 func TestStopLetsActionsComeToTheirEnd(t *testing.T) {
 	bus := bustest.New(t)
 	begun, finish := make(chan struct{}), make(chan struct{})

@@ -242,6 +242,10 @@ type Trigger struct {
 	// RateLimit spreads actions over time; none is dropped.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+	// MaxInFlight is how many actions of this trigger run at once in each
+	// replica. Defaults to 64; 1 makes one after the other. Signalbox.
+	// +optional
+	MaxInFlight *int32 `json:"maxInFlight,omitempty"`
 	// AtLeastOnce is accepted; every trigger acts at least once.
 	// +optional
 	AtLeastOnce bool `json:"atLeastOnce,omitempty"`

@@ -1433,6 +1433,11 @@ func (in *Trigger) DeepCopyInto(out *Trigger) {
 		*out = new(RateLimit)
 		**out = **in
 	}
+	if in.MaxInFlight != nil {
+		in, out := &in.MaxInFlight, &out.MaxInFlight
+		*out = new(int32)
+		**out = **in
+	}
 	if in.DLQTrigger != nil {
 		in, out := &in.DLQTrigger, &out.DLQTrigger
 		*out = new(Trigger)

@@ -91,12 +91,15 @@ func TestLint(t *testing.T) {
 			`m.yaml:18: error: Sensor/s: spec.triggers[0].dlqTrigger.rateLimit.requestsPerUnit: has to be 1 or more`,
 			`m.yaml:21: error: Sensor/s: spec.triggers[0].dlqTrigger.template.http.url: is required`,
 		}},
-		{"policies and limits", sensorWith("  - template: {name: t, log: {}}\n    policy: {status: {}, k8s: {labels: {}}}\n    rateLimit: {unit: Day, requestsPerUnit: 0}\n    retryStrategy: {steps: -1}\n"), []string{
+		{"policies and limits", sensorWith("  - template: {name: t, log: {}}\n    policy: {status: {}, k8s: {labels: {}}}\n    rateLimit: {unit: Day, requestsPerUnit: 0}\n    retryStrategy: {steps: -1}\n    maxInFlight: 0\n    dlqTrigger: {template: {name: dead, log: {}}, maxInFlight: 5000}\n"), []string{
 			`m.yaml:17: error: Sensor/s: spec.triggers[0].policy.k8s.labels: is required (give the labels to wait for)`,
 			`m.yaml:17: error: Sensor/s: spec.triggers[0].policy.status.allow: is required (list the statuses that mean success, such as [200, 201])`,
 			`m.yaml:18: error: Sensor/s: spec.triggers[0].rateLimit.requestsPerUnit: has to be 1 or more`,
 			`m.yaml:18: warning: Sensor/s: spec.triggers[0].rateLimit.unit: "Day" means Second (there are Second, Minute, Hour)`,
 			`m.yaml:19: error: Sensor/s: spec.triggers[0].retryStrategy.steps: is negative`,
+			`m.yaml:20: error: Sensor/s: spec.triggers[0].maxInFlight: has to be from 1 to 4096 (leave it out for 64)`,
+			`m.yaml:21: error: Sensor/s: spec.triggers[0].dlqTrigger.maxInFlight: has to be from 1 to 4096 (leave it out for 64)`,
+			`m.yaml:21: warning: Sensor/s: spec.triggers[0].dlqTrigger.maxInFlight: has no effect (a dead-letter trigger runs in the place of its trigger)`,
 		}},
 		{"resets", sensorWith("  - template:\n      name: t\n      log: {}\n      conditionsReset:\n        - byTime: {cron: 0 0 30 2 *, timezone: Mars}\n        - {}\n        - byTime: {cron: '@daily'}\n"), []string{
 			`m.yaml:20: error: Sensor/s: spec.triggers[0].template.conditionsReset[0].byTime.cron: "0 0 30 2 *" never occurs`,

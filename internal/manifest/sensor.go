@@ -91,14 +91,23 @@ func (c *checker) trigger(t *v1alpha1.Trigger, names []string) error {
 	if t.RateLimit != nil {
 		errs = append(errs, v1alpha1.At("rateLimit", rateLimit(t.RateLimit)))
 	}
+	if n := t.MaxInFlight; n != nil && (*n < 1 || *n > mostInFlight) {
+		errs = append(errs, v1alpha1.Invalid("maxInFlight", "has to be from 1 to %d", mostInFlight).Hinted("leave it out for 64"))
+	}
 	if t.Policy != nil {
 		errs = append(errs, v1alpha1.At("policy", policy(t.Policy)))
 	}
 	if t.DLQTrigger != nil {
 		errs = append(errs, v1alpha1.At("dlqTrigger", c.trigger(t.DLQTrigger, names)))
+		if t.DLQTrigger.MaxInFlight != nil {
+			errs = append(errs, v1alpha1.Warn("dlqTrigger.maxInFlight", "has no effect").Hinted("a dead-letter trigger runs in the place of its trigger"))
+		}
 	}
 	return errors.Join(errs...)
 }
+
+// mostInFlight keeps a typing error from taking all memory.
+const mostInFlight = 4096
 
 func rateLimit(r *v1alpha1.RateLimit) error {
 	var errs []error
