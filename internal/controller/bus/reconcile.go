@@ -78,7 +78,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	run := &reconciliation{Reconciler: r, object: u, conditions: apply.NewConditions(u)}
 	err := run.reconcile(ctx)
 	run.status.Status, run.status.State = run.conditions.Status(), run.conditions.State()
-	return run.result, errors.Join(err, r.Applier.Status(ctx, u, run.status))
+	err = errors.Join(err, r.Applier.Status(ctx, u, run.status))
+	if apply.NamespaceEnds(err) {
+		return reconcile.Result{}, nil
+	}
+	return run.result, err
 }
 
 // reconciliation is one run for one object.

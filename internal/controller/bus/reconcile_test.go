@@ -12,7 +12,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/signalbox-events/signalbox/internal/controller/apply"
@@ -367,5 +369,22 @@ func TestDeletionHangsNowhere(t *testing.T) {
 	}
 	if _, err := w.Reconcile(t.Context(), requestOf(u)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNamespaceEnds has nothing made in a namespace that is being deleted, and no
+// error that somebody would look into.
+func TestNamespaceEnds(t *testing.T) {
+	w := newWorld(t)
+	u := w.create(mainBus)
+	if _, trouble, err := w.cluster.Kubectl(t, "delete", "namespace", w.ns, "--wait=false"); err != nil {
+		t.Fatal(trouble)
+	}
+	if _, err := w.Reconcile(t.Context(), requestOf(u)); err != nil {
+		t.Errorf("got %v", err)
+	}
+	err := w.api.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: "eventbus-main"}, &appsv1.StatefulSet{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the StatefulSet: %v", err)
 	}
 }

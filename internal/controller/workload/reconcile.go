@@ -54,8 +54,8 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil // the children go with it
 	}
 	result, err := r.object(ctx, u)
-	if ctx.Err() != nil {
-		return reconcile.Result{}, nil // the controller ends; the next one goes on
+	if ctx.Err() != nil || apply.NamespaceEnds(err) {
+		return reconcile.Result{}, nil // the controller ends, and the next one goes on; or there is nothing to go on with
 	}
 	return result, err
 }
