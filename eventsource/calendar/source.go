@@ -20,7 +20,8 @@ const (
 	// until the clock has made up, so that no tick comes twice.
 	setBack = 24 * time.Hour
 
-	firstRetry, lastRetry = 100 * time.Millisecond, 5 * time.Second
+	// recordTimeout bounds a write of the progress.
+	recordTimeout = 5 * time.Second
 )
 
 type source struct {
@@ -88,7 +89,7 @@ func (s *source) run(ctx context.Context, emit eventsource.Emit) error {
 			return eventsource.Permanent(errors.New("no tick is left"))
 		}
 		if wait := tick.Sub(now); wait > 0 {
-			sleep(ctx, min(wait, recheck))
+			eventsource.Sleep(ctx, min(wait, recheck))
 			continue
 		}
 		if !s.store(ctx, emit, tick) {
@@ -160,27 +161,15 @@ func (s *source) store(ctx context.Context, emit eventsource.Emit, tick time.Tim
 	// A string and a map of strings can always be encoded.
 	payload, _ := json.Marshal(data{EventTime: tick.String(), Metadata: s.metadata}) //nolint:errchkjson // see above
 	e := eventsource.Event{ID: s.plan.id(tick), Data: payload, Time: tick}
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := emit(ctx, e)
-		switch {
-		case err == nil:
-			if wait > firstRetry {
-				s.log.Info("tick stored after all", "tick", tick)
-			}
-			return true
-		case errors.Is(err, eventsource.ErrTooLarge):
-			if !s.tooLarge {
-				s.log.Error("ticks cannot be stored, their metadata is too large", "tick", tick, "error", err)
-			}
-			s.tooLarge = true
-			return true
-		case wait == firstRetry && ctx.Err() == nil:
-			s.log.Warn("tick not stored, trying again", "tick", tick, "error", err)
+	err := eventsource.Insist(ctx, emit, e)
+	if errors.Is(err, eventsource.ErrTooLarge) {
+		if !s.tooLarge {
+			s.log.Error("ticks cannot be stored, their metadata is too large", "tick", tick, "error", err)
 		}
-		if !sleep(ctx, wait) {
-			return false
-		}
+		s.tooLarge = true
+		return true
 	}
+	return err == nil
 }
 
 // keep records that everything up to last is emitted. What fails now is tried
@@ -190,23 +179,11 @@ func (s *source) keep(ctx context.Context, last time.Time) {
 		return
 	}
 	// Not cut short by the end of ctx: a tick that is stored shall be on record.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRetry)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	err := s.record.save(ctx, last)
 	if err != nil && !s.record.failing {
 		s.log.Warn("progress not recorded, trying again", "error", err)
 	}
 	s.record.failing = err != nil
-}
-
-// sleep waits for d; false means that ctx is done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
-	}
 }

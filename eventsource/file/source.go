@@ -13,12 +13,9 @@ import (
 	"github.com/signalbox-events/signalbox/eventsource"
 )
 
-const (
-	firstRetry, lastRetry = 100 * time.Millisecond, 5 * time.Second
-	// checkup is how often the watched directory is looked after: an unmounted
-	// or replaced one says nothing.
-	checkup = 5 * time.Second
-)
+// checkup is how often the watched directory is looked after: an unmounted or
+// replaced one says nothing.
+const checkup = 5 * time.Second
 
 type source struct {
 	folder   folder
@@ -94,7 +91,7 @@ func (s *source) look(ctx context.Context, emit eventsource.Emit) error {
 	}
 	s.log.Debug("watching", "directory", s.folder.path, "every", s.poll)
 	defer s.log.Debug("no longer watching", "directory", s.folder.path)
-	for sleep(ctx, s.poll) {
+	for eventsource.Sleep(ctx, s.poll) {
 		if err := s.compare(ctx, emit); err != nil {
 			return err
 		}
@@ -138,37 +135,13 @@ func (s *source) tell(ctx context.Context, emit eventsource.Emit, c change) bool
 	// Text, a number and a map of texts can always be encoded.
 	payload, _ := json.Marshal(data{name, c.op, s.metadata}) //nolint:errchkjson // see above
 	e := eventsource.Event{ID: id, Data: payload}
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := emit(ctx, e)
-		switch {
-		case err == nil:
-			if wait > firstRetry {
-				s.log.Info("event stored after all", "file", path)
-			}
-			return true
-		case errors.Is(err, eventsource.ErrTooLarge):
-			if !s.tooLarge {
-				s.log.Error("events cannot be stored, their metadata is too large", "file", path, "error", err)
-			}
-			s.tooLarge = true
-			return true
-		case wait == firstRetry && ctx.Err() == nil:
-			s.log.Warn("event not stored, trying again", "file", path, "error", err)
+	err := eventsource.Insist(ctx, emit, e)
+	if errors.Is(err, eventsource.ErrTooLarge) {
+		if !s.tooLarge {
+			s.log.Error("events cannot be stored, their metadata is too large", "file", path, "error", err)
 		}
-		if !sleep(ctx, wait) {
-			return false
-		}
+		s.tooLarge = true
+		return true
 	}
-}
-
-// sleep waits for d; false means that ctx is done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
-	}
+	return err == nil
 }

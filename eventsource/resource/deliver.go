@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	firstRetry, lastRetry = 100 * time.Millisecond, 5 * time.Second
 	// sideBySide is how many events of different objects are emitted at once.
 	sideBySide = 32
 )
@@ -222,21 +221,14 @@ func (s *source) id(c change) string {
 // store emits e until it is stored or found to be too large for that. The
 // error is that of ctx.
 func (s *source) store(ctx context.Context, emit eventsource.Emit, e eventsource.Event, name string) error {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := emit(ctx, e)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, eventsource.ErrTooLarge):
-			if !s.tooLarge.Swap(true) {
-				s.log.Error("event dropped: the object is too large for the event bus", "object", name, "error", err)
-			}
-			return nil
-		}
-		if !pause(ctx, wait) {
-			return ctx.Err()
-		}
+	err := eventsource.Insist(ctx, emit, e)
+	if !errors.Is(err, eventsource.ErrTooLarge) {
+		return err
 	}
+	if !s.tooLarge.Swap(true) {
+		s.log.Error("event dropped: the object is too large for the event bus", "object", name, "error", err)
+	}
+	return nil
 }
 
 // bareObject is an object of which nothing else is known any more.
@@ -268,16 +260,4 @@ func (s *source) save(ctx context.Context, all bool) {
 		s.log.Warn("what was seen is not recorded, trying again", "error", err)
 	}
 	r.failing = err != nil
-}
-
-// pause waits for d; false means that ctx is done.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
-	}
 }

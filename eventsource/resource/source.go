@@ -117,7 +117,7 @@ func (s *source) run(ctx context.Context, emit eventsource.Emit) error {
 		case err != nil:
 			return err
 		}
-		pause(ctx, atLeast-time.Since(began))
+		eventsource.Sleep(ctx, atLeast-time.Since(began))
 	}
 	return nil
 }
