@@ -107,12 +107,30 @@ func (b *Bus) consumerConfig(c ConsumerConfig) jetstream.ConsumerConfig {
 	}
 }
 
-func sameConsumer(have, want jetstream.ConsumerConfig) bool {
-	filters := have.FilterSubjects
-	if len(filters) == 0 && have.FilterSubject != "" {
-		filters = []string{have.FilterSubject}
+// Listeners counts the consumers that get the events of an address.
+func (b *Bus) Listeners(ctx context.Context, of Address) (int, error) {
+	infos, err := b.consumerInfos(ctx, 0)
+	if err != nil {
+		return 0, fmt.Errorf("list consumers: %w", err)
 	}
-	filters = slices.Sorted(slices.Values(filters))
+	n := 0
+	for _, c := range infos {
+		if slices.Contains(filtersOf(&c.Config), b.names.event(of)) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func filtersOf(c *jetstream.ConsumerConfig) []string {
+	if len(c.FilterSubjects) == 0 && c.FilterSubject != "" {
+		return []string{c.FilterSubject}
+	}
+	return c.FilterSubjects
+}
+
+func sameConsumer(have, want jetstream.ConsumerConfig) bool {
+	filters := slices.Sorted(slices.Values(filtersOf(&have)))
 	return slices.Equal(filters, want.FilterSubjects) &&
 		have.AckWait == want.AckWait && have.MaxAckPending == want.MaxAckPending &&
 		have.MaxDeliver == want.MaxDeliver && sameMetadata(have.Metadata, want.Metadata)

@@ -76,7 +76,7 @@ func TestSendAndDeadLetters(t *testing.T) {
 
 	for _, tc := range []struct{ line, note string }{
 		{"send clock/tick --id a --manifests m", ""},
-		{"send clock/tock --id b", ""}, // who listens to what is not known without manifests
+		{"send clock/tock --id b", "no sensor on EventBus default listens to clock/tock"},
 		{"send clock/tock --id c --manifests m", "no sensor in m listens to clock/tock"},
 		{"send clock/tick --id d --manifests m/source.yaml", "no sensor in m/source.yaml listens to clock/tick"},
 		{"send clock/tick --id e --manifests m/source.yaml --manifests m/sensor.yaml", ""},
@@ -99,7 +99,7 @@ func TestSendWhereNobodyListens(t *testing.T) {
 	folder(t, map[string]string{"m.yaml": source})
 	run := start(t, "run", "m.yaml", "--host", "127.0.0.1")
 	until(t, "the table", func() bool { return strings.Contains(run.out.String(), "clock") })
-	want := result{0, "stored x\n", "note: no sensor listens to it, or to anything else on EventBus default\n"}
+	want := result{0, "stored x\n", "note: no sensor on EventBus default listens to clock/tick\n"}
 	if got := signalbox(t, "send", "clock/tick", "--id", "x"); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

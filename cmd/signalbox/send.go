@@ -148,8 +148,8 @@ func (f *sendFlags) publish(cmd *cobra.Command, g *globals, to string, data []by
 	return nil
 }
 
-// unheard says that nobody will get events of an address, if that is certain:
-// manifests were given and have no such sensor, or the bus has no sensor at all.
+// unheard says that nobody will get events of an address: no sensor in the
+// manifests that were given, or else none on the bus.
 func (f *sendFlags) unheard(ctx context.Context, bus *eventbus.Bus, to eventbus.Address) string {
 	if len(f.manifests) > 0 {
 		set := manifest.Load(f.manifests, manifestOptions(f.bus.namespace))
@@ -161,10 +161,10 @@ func (f *sendFlags) unheard(ctx context.Context, bus *eventbus.Bus, to eventbus.
 		}
 		return fmt.Sprintf("no sensor in %s listens to %s/%s", strings.Join(f.manifests, ", "), to.Source, to.Event)
 	}
-	if consumers, err := bus.Consumers(ctx); err == nil && len(consumers) == 0 {
-		return fmt.Sprintf("no sensor listens to it, or to anything else on EventBus %s", f.bus.name)
+	if n, err := bus.Listeners(ctx, to); err != nil || n > 0 {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("no sensor on EventBus %s listens to %s/%s", f.bus.name, to.Source, to.Event)
 }
 
 func listens(set *manifest.Set, namespace, bus string, to eventbus.Address) bool {

@@ -118,6 +118,10 @@ func removeConsumer(t *testing.T, env Env) {
 		t.Fatal(err)
 	}
 	c.stop()
+	for _, from := range trigger.From {
+		listeners(t, b, from, 1)
+	}
+	listeners(t, b, eventbus.Address{Source: trigger.From[0].Source, Event: "of nobody"}, 0)
 	dropped, err := b.RemoveConsumer(t.Context(), trigger.Sensor, trigger.Trigger)
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +131,15 @@ func removeConsumer(t *testing.T, env Env) {
 	if err != nil || len(infos) != 0 {
 		t.Fatalf("consumers: %+v, %v", infos, err)
 	}
+}
+
+func listeners(t *testing.T, b *eventbus.Bus, of eventbus.Address, n int) {
+	t.Helper()
+	got, err := b.Listeners(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "listeners of "+of.Source+"/"+of.Event, got, n)
 }
 
 func lostConsumer(t *testing.T, env Env) {
