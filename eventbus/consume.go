@@ -23,6 +23,8 @@ const (
 	// handBackDelay keeps what is handed back from coming back to the request that
 	// is about to be forgotten.
 	handBackDelay = 2 * lingerTime
+	// lookTimeout bounds looking up a consumer.
+	lookTimeout = 2 * time.Second
 	// workerRest is how long a goroutine waits for another message before it ends.
 	workerRest = 2 * time.Second
 	// panicRetry is how long a message rests whose handler panicked.
@@ -239,9 +241,7 @@ func (c *consuming) lookAfter(ctx context.Context) (uint64, error) {
 }
 
 func (c *consuming) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	consumer, err := c.b.js.Consumer(ctx, c.b.names.events, c.name)
+	consumer, err := c.b.lookUp(ctx, c.name)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (b *Bus) ensureConsumer(ctx context.Context, c ConsumerConfig, start uint64
 	defer cancel()
 	want := b.consumerConfig(c)
 	for attempt := 0; ; attempt++ {
-		switch have, err := b.js.Consumer(ctx, b.names.events, want.Durable); {
+		switch have, err := b.lookUp(ctx, want.Durable); {
 		case err == nil:
 			config := have.CachedInfo().Config
 			if sameConsumer(config, want) {
@@ -72,6 +72,14 @@ func (b *Bus) ensureConsumer(ctx context.Context, c ConsumerConfig, start uint64
 		}
 	}
 	return nil
+}
+
+// lookUp is quick to give up: while a consumer has no leader nobody answers, and
+// whoever asks again finds the new one.
+func (b *Bus) lookUp(ctx context.Context, name string) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return b.js.Consumer(ctx, b.names.events, name)
 }
 
 // codeConsumerCreate is JetStream's error for a consumer that cannot be changed.

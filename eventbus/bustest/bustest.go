@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds everything a test waits for.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Server starts an embedded server on a temporary folder, without fsync. It is
 // shut down when the test ends.

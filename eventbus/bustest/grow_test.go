@@ -273,7 +273,7 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 	load.Wait()
 	// A member that is killed takes deliveries with it, which come again after
 	// AckWait, and more than once if the next one is restarted meanwhile.
-	for end := time.Now().Add(3 * patience); ; pause(t.Context(), 20*time.Millisecond) {
+	for end := time.Now().Add(patience); ; pause(t.Context(), 20*time.Millisecond) {
 		mu.Lock()
 		got := int64(len(seen))
 		mu.Unlock()
