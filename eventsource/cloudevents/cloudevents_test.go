@@ -7,14 +7,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventsource"
@@ -232,25 +229,6 @@ func TestValidate(t *testing.T) {
 		}
 		if strings.Join(got, "|") != tt.want {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
-		}
-	}
-}
-
-func TestExample(t *testing.T) {
-	text, err := os.ReadFile("example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var es v1alpha1.EventSource
-	if err := yaml.Unmarshal([]byte(strings.Split(string(text), "\n---")[0]), &es); err != nil {
-		t.Fatal(err)
-	}
-	if len(es.Spec.Sources["cloudevents"]) == 0 {
-		t.Fatal("there is no such source in it")
-	}
-	for name, raw := range es.Spec.Sources["cloudevents"] {
-		if _, err := Kind.Decode(raw.Raw); v1alpha1.Fatal(err) != nil {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

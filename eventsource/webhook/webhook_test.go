@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -286,24 +285,5 @@ func TestRoutes(t *testing.T) {
 	}
 	if got := fmt.Sprintf("%+v", Kind.Routes(c)); got != "[{Port:8080 Methods:[PUT] Path:/x/{a} ServerCert:nil ServerKey:nil Secrets:<nil>}]" {
 		t.Error(got)
-	}
-}
-
-func TestExample(t *testing.T) {
-	text, err := os.ReadFile("example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var es v1alpha1.EventSource
-	if err := yaml.Unmarshal([]byte(strings.Split(string(text), "\n---")[0]), &es); err != nil {
-		t.Fatal(err)
-	}
-	if len(es.Spec.Sources["webhook"]) == 0 {
-		t.Fatal("there is no webhook in it")
-	}
-	for name, raw := range es.Spec.Sources["webhook"] {
-		if _, err := Kind.Decode(raw.Raw); v1alpha1.Fatal(err) != nil {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }

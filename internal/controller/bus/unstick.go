@@ -24,16 +24,17 @@ const (
 )
 
 // hopeless are the reasons for which a container waits that its pod's template
-// is to blame for, and CrashLoopBackOff, which a restart cannot make worse.
+// is to blame for.
 var hopeless = []string{
 	"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
-	"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff",
+	"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 }
 
 // unstick removes pods of an earlier template that cannot start. A rolling update
 // replaces one pod and waits until it is ready; but a member of a bus is not
 // ready before most of the others run. So an image that cannot be had would stay for
-// ever, even after it has been mended. A pod whose container runs is not touched.
+// ever, even after it has been mended. A pod whose container has run is not
+// touched: without volumes, what it has stored would go with it.
 func (r *reconciliation) unstick(ctx context.Context, live *appsv1.StatefulSet) error {
 	if live == nil || live.Status.UpdateRevision == live.Status.CurrentRevision {
 		return nil
@@ -63,12 +64,15 @@ func (r *reconciliation) unstick(ctx context.Context, live *appsv1.StatefulSet) 
 	return errors.Join(errs...)
 }
 
-// stuck says why a pod cannot start; empty if it runs, or may yet.
+// stuck says why a pod cannot start; empty if it has run, or may yet.
 func stuck(pod *corev1.Pod) string {
 	if pod.DeletionTimestamp != nil {
 		return ""
 	}
 	for _, c := range pod.Status.ContainerStatuses {
+		if c.RestartCount > 0 || c.State.Waiting == nil || c.LastTerminationState.Terminated != nil {
+			return ""
+		}
 		if w := c.State.Waiting; w != nil && slices.Contains(hopeless, w.Reason) {
 			return w.Reason
 		}

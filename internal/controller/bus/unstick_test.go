@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ func TestStuckUpdate(t *testing.T) {
 		"eventbus-main-1": {"old", `{phase: Running, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 0, state: {running: {}}}]}`},
 		"eventbus-main-2": {"new", `{phase: Pending, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff}}}]}`},
 		"eventbus-main-3": {"old", `{phase: Pending, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}}]}`},
+		"eventbus-main-5": {"old", `{phase: Running, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 3, state: {waiting: {reason: CrashLoopBackOff}}}]}`},
+		"eventbus-main-6": {"old", `{phase: Running, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 1, state: {waiting: {reason: ImagePullBackOff}}}]}`},
+		"eventbus-main-7": {"old", `{phase: Running, containerStatuses: [{name: main, image: i, imageID: "", ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull}}, lastState: {terminated: {exitCode: 1}}}]}`},
 		"eventbus-main-4": {"old", `{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable}]}`},
 	} {
 		w.create(`{apiVersion: v1, kind: Pod, metadata: {name: ` + name + `, labels: {app.kubernetes.io/managed-by: signalbox,
@@ -59,17 +63,16 @@ func TestStuckUpdate(t *testing.T) {
 	now := time.Now()
 	w.Now = func() time.Time { return now }
 	update("old")
-	if n := len(left()); n != 5 {
+	if n := len(left()); n != 8 {
 		t.Errorf("%d pods are left while they are young", n)
 	}
 	now = now.Add(time.Hour)
 	update("new")
-	if n := len(left()); n != 5 {
+	if n := len(left()); n != 8 {
 		t.Errorf("%d pods are left though nothing is being updated", n)
 	}
 	update("old")
-	got := left()
-	if len(got) != 3 || got[0] != "1" || got[1] != "2" || got[2] != "3" {
-		t.Errorf("left: %v", got)
+	if got := strings.Join(left(), ""); got != "123567" {
+		t.Errorf("left: %s", got)
 	}
 }
