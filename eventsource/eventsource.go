@@ -79,6 +79,8 @@ type Env struct {
 	// State keeps a little memory of this entry on the bus, over restarts and
 	// shared by all replicas.
 	State State
+	// Lead elects one among the processes that run this entry.
+	Lead Leader
 	// Kubernetes is the API for kinds that need it. Its clients cannot be had
 	// where there is no cluster.
 	Kubernetes *cluster.Cluster
@@ -89,6 +91,16 @@ type State interface {
 	// Get returns nil without an error if there is no value.
 	Get(ctx context.Context, key string) ([]byte, error)
 	Put(ctx context.Context, key string, value []byte) error
+}
+
+// A Leader lets one process at a time do what only one may do.
+type Leader interface {
+	// Lead waits until this process is the one that does the work of that name,
+	// and then calls run, whose context ends when it is the one no longer; then it
+	// waits again. It returns nil when ctx is done, after run has returned, or
+	// run's error as soon as it returns one. A process that dies is replaced
+	// within a minute.
+	Lead(ctx context.Context, name string, run func(ctx context.Context) error) error
 }
 
 // Route is a place at which a source receives HTTP requests.
@@ -104,7 +116,12 @@ type Route struct {
 	ServerCert, ServerKey *corev1.SecretKeySelector
 	// Secrets has them; nil means the server's own.
 	Secrets secret.Reader
+	// Owner is whose route it is. The runner fills it in.
+	Owner Owner
 }
+
+// Owner names an entry.
+type Owner struct{ Namespace, EventSource, Event string }
 
 // Hooks is the HTTP server that sources share.
 type Hooks interface {

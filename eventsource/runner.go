@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type RunnerConfig struct {
 	Secrets   secret.Reader
 	Hooks     Hooks
 	State     State
+	// Lead may be nil for kinds that elect nobody.
+	Lead Leader
 	// Kubernetes may be nil.
 	Kubernetes *cluster.Cluster
 }
@@ -107,7 +110,7 @@ func NewRunner(c RunnerConfig) (*Runner, error) {
 	}
 	r.source, err = c.Kind.Build(c.Config, Env{
 		Namespace: c.Namespace, EventSource: c.EventSource, Event: c.Event,
-		Log: r.log, Secrets: c.Secrets, Hooks: c.Hooks, State: c.State, Kubernetes: c.Kubernetes,
+		Log: r.log, Secrets: c.Secrets, Hooks: owned{c.Hooks, Owner{c.Namespace, c.EventSource, c.Event}}, State: c.State, Lead: c.Lead, Kubernetes: c.Kubernetes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", c.Kind.Name, err)
@@ -238,4 +241,16 @@ func (r *Runner) complain(c *seldom.Complaint, level slog.Level, message string,
 func IsPermanent(err error) bool {
 	var p permanent
 	return errors.As(err, &p)
+}
+
+// owned names the owner of the routes that a source serves.
+type owned struct {
+	hooks Hooks
+	owner Owner
+}
+
+// Serve implements Hooks.
+func (o owned) Serve(ctx context.Context, route Route, h http.Handler) error {
+	route.Owner = o.owner
+	return o.hooks.Serve(ctx, route, h)
 }

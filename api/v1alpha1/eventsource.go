@@ -144,7 +144,57 @@ type WebhookContext struct {
 	// BasicAuth is a user name and a password that every request has to carry. Signalbox.
 	// +optional
 	BasicAuth *BasicAuth `json:"basicAuth,omitempty"`
-	// MaxPayloadSize is the largest body that is taken, in bytes. Defaults to 1048576.
+	// OIDC asks for a bearer token of an OpenID Connect issuer, as CI systems and
+	// clouds hand them out. Signalbox.
+	// +optional
+	OIDC *OIDC `json:"oidc,omitempty"`
+	// ClientCASecret is a certificate authority, PEM; clients then need a
+	// certificate of it (mutual TLS). Needs serverCertSecret. Signalbox.
+	// +optional
+	ClientCASecret *corev1.SecretKeySelector `json:"clientCASecret,omitempty"`
+	// AcceptedSecrets are further values of the secret that requests are checked
+	// with (authSecret, webhookSecret and so on), for the time of a rotation. Signalbox.
+	// +optional
+	AcceptedSecrets []corev1.SecretKeySelector `json:"acceptedSecrets,omitempty"`
+	// Insecure says that the endpoint is meant to take requests from anybody who
+	// reaches it, which is warned of otherwise. Signalbox.
+	// +optional
+	Insecure bool `json:"insecure,omitempty"`
+	// MaxPayloadSize is the largest body that is taken, in bytes. Defaults to
+	// 1048576; 26214400 for the kinds whose senders go that far.
 	// +optional
 	MaxPayloadSize *int64 `json:"maxPayloadSize,omitempty"`
+	// RateLimit is how many requests are taken in a time; the rest is answered 429
+	// with Retry-After. Signalbox.
+	// +optional
+	RateLimit *RequestRate `json:"rateLimit,omitempty"`
+}
+
+// OIDC says which bearer tokens are accepted.
+type OIDC struct {
+	// Issuer is the URL that tokens have as iss, and below which
+	// /.well-known/openid-configuration is.
+	Issuer string `json:"issuer"`
+	// Audience that tokens have to be for.
+	Audience string `json:"audience"`
+	// Claims that tokens have to hold, by name; values are globs, * being any
+	// characters.
+	// +optional
+	Claims map[string]string `json:"claims,omitempty"`
+	// CASecret is the certificate authority of the issuer, PEM, where it is none
+	// that the system knows.
+	// +optional
+	CASecret *corev1.SecretKeySelector `json:"caSecret,omitempty"`
+}
+
+// RequestRate is a number of requests in a time.
+type RequestRate struct {
+	// Requests in that time, on the average.
+	Requests int32 `json:"requests"`
+	// Per is the time, such as 1s or 1m. Defaults to 1s.
+	// +optional
+	Per string `json:"per,omitempty"`
+	// Burst is how many may come at once. Defaults to requests.
+	// +optional
+	Burst int32 `json:"burst,omitempty"`
 }

@@ -44,7 +44,7 @@ func (s *shape) append(dst []byte, r *http.Request, body []byte) ([]byte, error)
 		dst = make([]byte, 0, want)
 	}
 	dst = append(dst, `{"header":`...)
-	dst = appendHeader(dst, r.Header)
+	dst = ingress.AppendHeader(dst, r.Header)
 	var err error
 	if r.Method == http.MethodGet {
 		// A GET request's body is its query, as in Argo Events.
@@ -73,22 +73,6 @@ func (s *shape) append(dst []byte, r *http.Request, body []byte) ([]byte, error)
 
 // query leaves out what cannot be read, as net/url does.
 func query(r *http.Request) url.Values { return r.URL.Query() }
-
-const masked = `["*** Masked Auth Secret ***"]`
-
-func appendHeader(dst []byte, h http.Header) []byte {
-	var space [32]string
-	dst = append(dst, '{')
-	for i, k := range sortedKeys(h, space[:0]) {
-		dst = appendKey(dst, i, k)
-		if k == "Authorization" || k == "Proxy-Authorization" {
-			dst = append(dst, masked...)
-			continue
-		}
-		dst = appendList(dst, h[k])
-	}
-	return append(dst, '}')
-}
 
 // appendBody appends the member body, and bodyEncoding if the body is binary.
 //
