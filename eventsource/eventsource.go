@@ -81,6 +81,9 @@ type Env struct {
 	State State
 	// Lead elects one among the processes that run this entry.
 	Lead Leader
+	// Offline says that nothing outside may be asked: a tool wants to see what
+	// the source makes of a request.
+	Offline bool
 	// Kubernetes is the API for kinds that need it. Its clients cannot be had
 	// where there is no cluster.
 	Kubernetes *cluster.Cluster

@@ -31,20 +31,24 @@ type sendFlags struct {
 	method  string
 	headers []string
 	repeat  int
-	// manifests are looked through for somebody who listens.
+	// manifests are looked through for somebody who listens, or for the endpoint.
 	manifests []string
+	// event and secret are for a sender's request.
+	event, secret string
 }
 
 func newSend(g *globals) *cobra.Command {
 	f := &sendFlags{}
 	cmd := &cobra.Command{
-		Use:   "send [EVENTSOURCE/EVENT]",
-		Short: "Put an event on the bus by hand, or post it to a webhook",
+		Use:   "send [EVENTSOURCE/EVENT | SENDER]",
+		Short: "Put an event on the bus by hand, or post it to a webhook, also in a Git host's or registry's name",
 		Long: "With EVENTSOURCE/EVENT, put an event on the bus as if that source had emitted it; the data is what\n" +
 			"sensors see (for a webhook: {\"header\":{},\"body\":...}), or a whole CloudEvent as JSON.\n" +
-			"With --url, post the data to that address.",
+			"With --url, post the data to that address.\n" +
+			"With SENDER, post a payload as that one does, with its headers, signed with --secret:\n" + wrap(strings.Join(senderNames(), ", "), 96) + ".",
 		Example: "  signalbox send webhook/push --data '{\"body\":{\"ref\":\"refs/heads/main\"}}'\n" +
-			"  signalbox send --url http://localhost:12000/push --file push.json --repeat 10",
+			"  signalbox send --url http://localhost:12000/push --file push.json --repeat 10\n" +
+			"  signalbox send github --file push.json --secret s3cr3t --url http://localhost:12000/github",
 		Args:              f.args,
 		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,8 +56,11 @@ func newSend(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s, ok := senderNamed(first(args)); ok {
+				return f.playSender(cmd.Context(), cmd.OutOrStdout(), g, s, data)
+			}
 			if f.url != "" {
-				return f.post(cmd.Context(), cmd.OutOrStdout(), g, data)
+				return f.post(cmd.Context(), cmd.OutOrStdout(), g, data, nil)
 			}
 			return f.publish(cmd, g, args[0], data)
 		},
@@ -67,15 +74,24 @@ func newSend(g *globals) *cobra.Command {
 	cmd.Flags().StringVarP(&f.method, "method", "X", http.MethodPost, "HTTP method, with --url")
 	cmd.Flags().StringArrayVarP(&f.headers, "header", "H", nil, "HTTP header NAME: VALUE, with --url; may be repeated")
 	cmd.Flags().IntVar(&f.repeat, "repeat", 1, "how often")
-	cmd.Flags().StringArrayVar(&f.manifests, "manifests", nil, "file or folder of manifests, to be told if no sensor in it listens to the event; may be repeated")
+	cmd.Flags().StringArrayVar(&f.manifests, "manifests", nil, "file or folder of manifests, to be told if no sensor in it listens to the event, or to find SENDER's endpoint on this machine; may be repeated")
+	cmd.Flags().StringVar(&f.event, "event", "", "with SENDER: its own name of the event, such as pull_request, where the payload does not tell")
+	cmd.Flags().StringVar(&f.secret, "secret", "", "with SENDER: the secret to sign with (default: not signed)")
 	return cmd
 }
 
 // args checks what does not need the bus.
 func (f *sendFlags) args(cmd *cobra.Command, args []string) error {
+	_, sender := senderNamed(first(args))
 	switch {
+	case sender && len(args) == 1 && f.repeat >= 1:
+		return f.senderArgs(args[0])
+	case !sender && (f.event != "" || f.secret != ""):
+		return fmt.Errorf("--event and --secret go with a sender: %s", strings.Join(senderNames(), ", "))
 	case len(args) == 0 && f.url == "":
 		return fmt.Errorf("say where to: EVENTSOURCE/EVENT for the bus, or --url for a webhook; see %s --help", cmd.CommandPath())
+	case len(args) > 0 && f.url != "" && !strings.Contains(args[0], "/"):
+		return fmt.Errorf("there is no sender %q; there are %s", args[0], strings.Join(senderNames(), ", "))
 	case len(args) > 0 && f.url != "":
 		return errors.New("give EVENTSOURCE/EVENT for the bus or --url for a webhook, not both")
 	case len(args) > 1:
@@ -87,10 +103,21 @@ func (f *sendFlags) args(cmd *cobra.Command, args []string) error {
 	case f.url == "":
 		return nil
 	}
-	if u, err := url.Parse(f.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("--url %s: want an address such as http://localhost:12000/push", f.url)
+	return wantURL(f.url)
+}
+
+func wantURL(s string) error {
+	if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("--url %s: want an address such as http://localhost:12000/push", s)
 	}
 	return nil
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
 }
 
 func (f *sendFlags) read(stdin io.Reader) ([]byte, error) {
@@ -193,7 +220,8 @@ func tell(out io.Writer, g *globals, e *event.Event, note string) error {
 	return err
 }
 
-func (f *sendFlags) post(ctx context.Context, out io.Writer, g *globals, data []byte) error {
+// post sends the data to the URL. header, if not nil, makes the header of each request.
+func (f *sendFlags) post(ctx context.Context, out io.Writer, g *globals, data []byte, header func() (http.Header, error)) error {
 	client := &http.Client{Timeout: 60 * time.Second}
 	for i := range f.repeat {
 		req, err := http.NewRequestWithContext(ctx, f.method, f.url, bytes.NewReader(data))
@@ -201,6 +229,11 @@ func (f *sendFlags) post(ctx context.Context, out io.Writer, g *globals, data []
 			return err
 		}
 		req.Header.Set("Content-Type", "application/json")
+		if header != nil {
+			if req.Header, err = header(); err != nil {
+				return err
+			}
+		}
 		for _, h := range f.headers {
 			name, value, ok := strings.Cut(h, ":")
 			if !ok {
@@ -208,7 +241,7 @@ func (f *sendFlags) post(ctx context.Context, out io.Writer, g *globals, data []
 			}
 			req.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
 		}
-		if f.id != "" {
+		if f.id != "" && header == nil {
 			req.Header.Set("Idempotency-Key", f.id)
 		}
 		status, body, err := do(client, req)

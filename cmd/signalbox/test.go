@@ -19,6 +19,7 @@ import (
 
 type testFlags struct {
 	events, bodies []string
+	as             string
 	from           []string
 	sensor         string
 	secrets        string
@@ -73,7 +74,8 @@ func newTest(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.events, "event", "e", nil, "file with an event: its data as JSON, or a whole CloudEvent; may be repeated, in order")
-	cmd.Flags().StringArrayVar(&f.bodies, "body", nil, "file with the body of a webhook request, instead of --event")
+	cmd.Flags().StringArrayVar(&f.bodies, "body", nil, "file with the body of a request to a webhook, as its sender sends it, instead of --event")
+	cmd.Flags().StringVar(&f.as, "as", "", "with --body: who sends it, SENDER or SENDER/EVENT (such as github/push), where the source or the body leaves it open")
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "EVENTSOURCE/EVENT that the event comes from; once for all, or once for each event")
 	cmd.Flags().StringVar(&f.sensor, "sensor", "", "only this sensor")
 	cmd.Flags().StringVar(&f.secrets, "secrets", "", "folder of secrets and ConfigMaps, a file NAME/KEY each")
@@ -116,7 +118,7 @@ func (f *testFlags) explain(cmd *cobra.Command, g *globals, r *sensortest.Runner
 		if err != nil {
 			return err
 		}
-		in := sensortest.Input{Name: file, Data: b, IsBody: len(f.bodies) > 0}
+		in := sensortest.Input{Name: file, Data: b, IsBody: len(f.bodies) > 0, As: f.as}
 		switch {
 		case len(f.from) == 1:
 			in.From, err = parseAddress(f.from[0])

@@ -51,6 +51,8 @@ type CaseEvent struct {
 	Data json.RawMessage `json:"data,omitempty"`
 	// Body of a webhook request.
 	Body json.RawMessage `json:"body,omitempty"`
+	// As is the sender of the body: see Input.
+	As string `json:"as,omitempty"`
 	// File with the data (or, with bodyFile, the body), relative to the case's file.
 	File     string `json:"file,omitempty"`
 	BodyFile string `json:"bodyFile,omitempty"`
@@ -149,7 +151,7 @@ func (r *Runner) reports(ctx context.Context, o manifest.Other, c Case) ([]senso
 		in.Name = fmt.Sprintf("spec.events[%d]", i)
 		inputs = append(inputs, in)
 	}
-	arrivals, err := r.arrivals(obj, inputs, false)
+	arrivals, err := r.arrivals(ctx, obj, inputs, false)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func (r *Runner) reports(ctx context.Context, o manifest.Other, c Case) ([]senso
 }
 
 func (e CaseEvent) input(dir string) (Input, error) {
-	in := Input{From: eventbus.Address{Source: e.EventSourceName, Event: e.EventName}}
+	in := Input{From: eventbus.Address{Source: e.EventSourceName, Event: e.EventName}, As: e.As}
 	given := 0
 	for _, set := range []bool{e.Data != nil, e.Body != nil, e.File != "", e.BodyFile != ""} {
 		if set {

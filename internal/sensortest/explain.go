@@ -39,8 +39,11 @@ type Input struct {
 	From eventbus.Address
 	// Data is the event's data as JSON, or a whole CloudEvent.
 	Data []byte
-	// IsBody means that Data is the body of a webhook request.
+	// IsBody means that Data is the body of a request to a webhook.
 	IsBody bool
+	// As is the sender of the body, SENDER or SENDER/EVENT, where the source
+	// takes requests of several or the body does not tell.
+	As string
 }
 
 // SensorReport is what one sensor would do.
@@ -69,7 +72,7 @@ func (r *Runner) Explain(ctx context.Context, name string, inputs []Input) ([]Se
 			errs = append(errs, err)
 			continue
 		}
-		arrivals, err := r.arrivals(o, inputs, name == "" && len(r.Set.OfKind(v1alpha1.KindSensor)) > 1)
+		arrivals, err := r.arrivals(ctx, o, inputs, name == "" && len(r.Set.OfKind(v1alpha1.KindSensor)) > 1)
 		if err != nil {
 			return nil, fmt.Errorf("sensor %s: %w", o.Name, err)
 		}
@@ -116,7 +119,7 @@ func (r *Runner) problems(object string) error {
 
 // arrivals puts addresses to the inputs. With lenient, a sensor that does
 // not listen to an event is passed over.
-func (r *Runner) arrivals(o *manifest.Object, inputs []Input, lenient bool) ([]sensor.Arrival, error) {
+func (r *Runner) arrivals(ctx context.Context, o *manifest.Object, inputs []Input, lenient bool) ([]sensor.Arrival, error) {
 	var known []eventbus.Address
 	for _, d := range o.Sensor.Spec.Dependencies {
 		a := eventbus.Address{Source: d.EventSourceName, Event: d.EventName}
@@ -126,13 +129,12 @@ func (r *Runner) arrivals(o *manifest.Object, inputs []Input, lenient bool) ([]s
 	}
 	var out []sensor.Arrival
 	for i, in := range inputs {
-		data := in.Data
-		if in.IsBody {
-			data = asBody(data)
-		}
 		from := in.From
 		if from == (eventbus.Address{}) {
-			if from = foreignAddress(data); !slices.Contains(known, from) && !lenient {
+			if !in.IsBody {
+				from = foreignAddress(in.Data)
+			}
+			if !slices.Contains(known, from) && !lenient {
 				from = guess(known, i, len(inputs))
 			}
 			if lenient && from == (eventbus.Address{}) {
@@ -145,17 +147,27 @@ func (r *Runner) arrivals(o *manifest.Object, inputs []Input, lenient bool) ([]s
 			}
 			return nil, fmt.Errorf("%s: say where the event comes from with --from; the sensor listens to %s", in.Name, addresses(known))
 		}
-		e, err := NewEvent(from, data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", in.Name, err)
+		in.From = from
+		all := [][]byte{in.Data}
+		if in.IsBody {
+			var err error
+			if all, err = r.received(ctx, o.Namespace, in); err != nil {
+				return nil, fmt.Errorf("%s: %w", in.Name, err)
+			}
 		}
-		if e.ID() == "" {
-			e.SetID(fmt.Sprintf("event-%d", i+1))
+		for _, data := range all {
+			e, err := NewEvent(from, data)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", in.Name, err)
+			}
+			if e.ID() == "" {
+				e.SetID(fmt.Sprintf("event-%d", len(out)+1))
+			}
+			if t := r.eventType(o.Namespace, from); t != "" && e.Type() == manual {
+				e.SetType(t)
+			}
+			out = append(out, sensor.Arrival{From: from, Event: e})
 		}
-		if t := r.eventType(o.Namespace, from); t != "" && e.Type() == manual {
-			e.SetType(t)
-		}
-		out = append(out, sensor.Arrival{From: from, Event: e})
 	}
 	return out, nil
 }

@@ -29,9 +29,9 @@ const (
 
 // celEnv is the same for all filters: the variables data and event, the
 // standard functions, strings, lists, sets, math, regular expressions and
-// optional values, and glob and semver of our own.
+// optional values, and functions of our own.
 var celEnv = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
+	return cel.NewEnv(append(functions(),
 		cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.Variable("data", cel.DynType),
 		cel.Variable("event.id", cel.StringType),
@@ -48,10 +48,8 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 		ext.Math(),
 		ext.Regex(),
 		ext.Encoders(),
-		globFunction,
-		semverFunction,
 		cel.ParserExpressionSizeLimit(celSource),
-	)
+	)...)
 })
 
 // cel compiles filters.cel.
