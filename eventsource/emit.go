@@ -39,6 +39,10 @@ func newMetrics(c RunnerConfig) metrics {
 
 // emit is the Emit that the source gets.
 func (r *Runner) emit(ctx context.Context, e Event) error {
+	if e.Filtered {
+		r.metrics.filtered.Inc()
+		return nil
+	}
 	began := time.Now()
 	if r.filter != nil && !r.passes(e.Data) {
 		return nil

@@ -64,6 +64,10 @@ type Event struct {
 	Source, Type, Subject, DataSchema string
 	// Extensions are CloudEvents extension attributes, such as traceparent.
 	Extensions map[string]string
+
+	// Filtered says that the source's own settings dropped the event: it is
+	// counted as filtered and goes nowhere. All other fields may be empty.
+	Filtered bool
 }
 
 // Env is what a source may use of its surroundings.
@@ -117,6 +121,9 @@ type Route struct {
 	// ServerCert and ServerKey make the port speak HTTPS; both or none, and the
 	// same for all routes of a port.
 	ServerCert, ServerKey *corev1.SecretKeySelector
+	// ClientCA makes the port ask clients for certificates, which the handler
+	// checks; nil for none.
+	ClientCA *corev1.SecretKeySelector
 	// Secrets has them; nil means the server's own.
 	Secrets secret.Reader
 	// Owner is whose route it is. The runner fills it in.

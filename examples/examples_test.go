@@ -80,10 +80,10 @@ func TestExamplesPassTheirCases(t *testing.T) {
 func TestExamplesOfKindsHaveNoErrors(t *testing.T) {
 	var want []string
 	for _, k := range sources.Kinds {
-		want = append(want, filepath.Join("../eventsource", k.Name, "example.yaml"))
+		want = append(want, filepath.Join("../eventsource", strings.ToLower(k.Name), "example.yaml"))
 	}
 	for _, k := range triggers.Kinds {
-		want = append(want, filepath.Join("../sensor/trigger", k.Name, "example.yaml"))
+		want = append(want, filepath.Join("../sensor/trigger", strings.ToLower(k.Name), "example.yaml"))
 	}
 	for _, file := range want {
 		t.Run(file, func(t *testing.T) { complain(t, manifest.Load([]string{file}, options), false) })

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +46,10 @@ type EventURL struct {
 	Event string `json:"event"`
 	// URL in the cluster.
 	URL string `json:"url"`
+	// PublicURL is the one for the outside, where spec.ingress, spec.baseURL or
+	// the entry's own url tells. Signalbox.
+	// +optional
+	PublicURL string `json:"publicURL,omitempty"`
 }
 
 // EventSourceList is a list of EventSources.
@@ -73,12 +79,35 @@ type EventSourceSpec struct {
 	// Service is put in front of the pods if it has ports.
 	// +optional
 	Service *Service `json:"service,omitempty"`
+	// Ingress leads the outside to the Service. Signalbox.
+	// +optional
+	Ingress *Ingress `json:"ingress,omitempty"`
+	// BaseURL is the address under which the outside reaches the endpoints, where
+	// something other than ingress leads there: https://hooks.example.com. It is
+	// what URLs are shown with, and what endpoints without a url of their own are
+	// registered with upstream. Signalbox.
+	// +optional
+	BaseURL string `json:"baseURL,omitempty"`
 
 	// Sources is kind -> event name -> configuration.
 	Sources map[string]map[string]apiextv1.JSON `json:"-"`
 	// Stray holds keys that are no fixed field and cannot be a kind of source,
 	// because their value is not an object of objects.
 	Stray map[string]apiextv1.JSON `json:"-"`
+}
+
+// PublicBase is the address under which the outside reaches the endpoints,
+// without a slash at its end; empty if it is not known.
+func (s *EventSourceSpec) PublicBase() string {
+	switch {
+	case s.BaseURL != "":
+		return strings.TrimSuffix(s.BaseURL, "/")
+	case s.Ingress == nil || s.Ingress.Host == "" || strings.HasPrefix(s.Ingress.Host, "*"):
+		return ""
+	case s.Ingress.TLSSecret != "":
+		return "https://" + s.Ingress.Host
+	}
+	return "http://" + s.Ingress.Host
 }
 
 // Bus is the name of the EventBus that applies.
@@ -92,6 +121,23 @@ type Service struct {
 	Ports []corev1.ServicePort `json:"ports,omitempty"`
 	// +optional
 	ClusterIP string `json:"clusterIP,omitempty"`
+}
+
+// Ingress makes a Kubernetes Ingress in front of the Service, with one path for
+// each entry that receives requests.
+type Ingress struct {
+	// Host under which the outside reaches the endpoints.
+	Host string `json:"host"`
+	// ClassName is the IngressClass; the cluster's default if empty.
+	// +optional
+	ClassName string `json:"className,omitempty"`
+	// Metadata of the Ingress.
+	// +optional
+	Metadata *Metadata `json:"metadata,omitempty"`
+	// TLSSecret names the Secret with the host's certificate; the public URLs
+	// begin with https then.
+	// +optional
+	TLSSecret string `json:"tlsSecret,omitempty"`
 }
 
 // EventCommon is embedded (inline) by the configuration of most kinds of source.

@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.SetVersionTemplate(versionLine())
 	cmd.SetFlagErrorFunc(flagError)
-	group(cmd, newRun(g), newLint(g), newTest(g), newSend(g), newDead(g), newBus(g), newController(g), newVersion(g))
+	group(cmd, newRun(g), newLint(g), newTest(g), newSend(g), newDead(g), newFinish(g), newBus(g), newController(g), newVersion(g))
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-events/signalbox/httpclient"
 	"github.com/signalbox-events/signalbox/internal/cluster"
 	"github.com/signalbox-events/signalbox/internal/dataplane"
+	"github.com/signalbox-events/signalbox/internal/manifest"
 	"github.com/signalbox-events/signalbox/internal/secret"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
 	triggers "github.com/signalbox-events/signalbox/sensor/trigger/all"
@@ -29,10 +30,12 @@ type runFlags struct {
 	configMaps string
 	drain      time.Duration
 	host       string
+	baseURL    string
 	admin      string
 	namespace  string
 	kubeconfig string
 	prune      bool
+	limits     limitFlags
 }
 
 func newRun(g *globals) *cobra.Command {
@@ -70,6 +73,8 @@ func newRun(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&f.configMaps, "configmaps", "", "folder of ConfigMaps, where they have one of their own (default: that of --secrets)")
 	cmd.Flags().DurationVar(&f.drain, "drain-delay", 0, "how long sources go on after SIGTERM, while /readyz says no, so that senders learn to send elsewhere")
 	cmd.Flags().StringVar(&f.host, "host", "", "address that sources listen on (default: all)")
+	cmd.Flags().StringVar(&f.baseURL, "base-url", "", "address under which the outside reaches the sources' endpoints, such as https://hooks.example.com: shown with each, and registered upstream where a manifest names no url")
+	f.limits.add(cmd)
 	cmd.Flags().StringVar(&f.admin, "admin-addr", "", "address for /healthz, /readyz and /metrics, such as :8081 (default: none)")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "file that tells how to reach the Kubernetes API, for kinds that need it (default: the cluster that the process runs in, if any)")
@@ -79,11 +84,13 @@ func newRun(g *globals) *cobra.Command {
 
 func (f *runFlags) config(paths []string) (*dataplane.Config, error) {
 	cfg := &dataplane.Config{
-		Paths: paths, SecretsDir: f.secrets, ConfigMapsDir: cmp.Or(f.configMaps, f.secrets), DrainDelay: f.drain, Host: f.host, AdminAddr: f.admin, Namespace: f.namespace, Prune: f.prune,
+		Paths: paths, SecretsDir: f.secrets, ConfigMapsDir: cmp.Or(f.configMaps, f.secrets), DrainDelay: f.drain, Host: f.host, BaseURL: f.baseURL, AdminAddr: f.admin, Namespace: f.namespace, Prune: f.prune,
 		Sources: sources.Kinds, Triggers: triggers.Kinds, Version: version, Commit: commitID(),
 		Kubernetes: cluster.New(f.kubeconfig, version),
 	}
-	errs := []error{wantFolder("--secrets", f.secrets), wantFolder("--configmaps", f.configMaps)}
+	limits, err := f.limits.limits()
+	cfg.Limits = limits
+	errs := []error{err, wantFolder("--secrets", f.secrets), wantFolder("--configmaps", f.configMaps), wantBase(f.baseURL)}
 	fsync, err := parseFsync(f.fsync)
 	errs = append(errs, err)
 	maxStore, err := bytesOf("--max-store", f.maxStore)
@@ -100,6 +107,13 @@ func (f *runFlags) config(paths []string) (*dataplane.Config, error) {
 		cfg.MaxStore = maxStore
 	}
 	return cfg, errors.Join(errs...)
+}
+
+func wantBase(s string) error {
+	if s == "" || manifest.IsBaseURL(s) {
+		return nil
+	}
+	return fmt.Errorf("--base-url %s: want an address to put paths behind, such as https://hooks.example.com", s)
 }
 
 func bytesOf(flag, s string) (int64, error) {

@@ -216,7 +216,7 @@ func (w wrapped) Run(ctx context.Context, emit eventsource.Emit) error {
 func TestValidate(t *testing.T) {
 	for name, tt := range map[string]struct{ manifest, want string }{
 		"fine":       {`{"endpoint":"/x","authSecret":{"name":"a","key":"b"}}`, ""},
-		"open":       {`{"endpoint":"/x"}`, "note "},
+		"open":       {`{"endpoint":"/x"}`, "warning "},
 		"metadata":   {`{"endpoint":"/x","metadata":{"a":"b"},"authSecret":{"name":"a","key":"b"}}`, "warning metadata"},
 		"GET":        {`{"endpoint":"/x","method":"GET","authSecret":{"name":"a","key":"b"}}`, "error method"},
 		"bad filter": {`{"endpoint":"/x","filter":{"expression":"("},"authSecret":{"name":"a","key":"b"}}`, "error filter.expression"},

@@ -41,7 +41,7 @@ func NewEnv(t testing.TB) *Env {
 	e.Server = &ingress.Server{Log: log, Secrets: e.Vault, Listen: ingress.Loopback}
 	e.Env = eventsource.Env{
 		Namespace: "default", EventSource: "test", Event: "example",
-		Log: log, Secrets: e.Vault, Hooks: e.Server, State: e.Memory,
+		Log: log, Secrets: e.Vault, Hooks: e.Server, State: e.Memory, Lead: Leads{},
 	}
 	return e
 }
@@ -69,6 +69,21 @@ type writer struct{ t testing.TB }
 func (w writer) Write(b []byte) (int, error) {
 	w.t.Log(string(b[:max(0, len(b)-1)]))
 	return len(b), nil
+}
+
+// Leads is an eventsource.Leader that is always the one.
+type Leads struct{}
+
+var _ eventsource.Leader = Leads{}
+
+// Lead implements eventsource.Leader.
+func (Leads) Lead(ctx context.Context, _ string, run func(ctx context.Context) error) error {
+	for ctx.Err() == nil {
+		if err := run(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // State is an eventsource.State in memory. The zero value is ready for use.

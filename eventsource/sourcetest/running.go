@@ -49,6 +49,8 @@ type Running struct {
 	taken   int // of stored, given out by Next
 	inside  int // emits waiting at the gate
 	seen    map[string]bool
+	// filtered counts the events that the source dropped itself.
+	filtered int
 }
 
 // Start builds the source of text and runs it. As under the real runner, Run is
@@ -96,6 +98,12 @@ func Go(t testing.TB, s eventsource.Source) *Running {
 
 // emit is the bus.
 func (r *Running) emit(ctx context.Context, e eventsource.Event) error {
+	if e.Filtered {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.filtered++
+		return nil
+	}
 	e.Data = append([]byte{}, e.Data...)
 	r.mu.Lock()
 	gate := r.gate
@@ -156,6 +164,13 @@ func (r *Running) Stored() []eventsource.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]eventsource.Event{}, r.stored...)
+}
+
+// Filtered is how many events the source told of that its own settings dropped.
+func (r *Running) Filtered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.filtered
 }
 
 // Refused are the events for which emit returned an error so far.

@@ -20,6 +20,10 @@ type Config struct {
 	// same value is then stored once. A request without it gets a random id. Signalbox.
 	// +optional
 	IDHeader string `json:"idHeader,omitempty"`
+	// Signature asks for a keyed hash of the body, for senders that sign and have
+	// no kind of their own here. Signalbox.
+	// +optional
+	Signature *Signature `json:"signature,omitempty"`
 }
 
 // Default implements kind.Config.
@@ -36,7 +40,8 @@ func (c *Config) Validate() error {
 	return errors.Join(
 		ingress.Validate("", &c.WebhookContext),
 		header,
-		ingress.NoteOpen("", &c.WebhookContext),
+		c.Signature.validate(),
+		ingress.NoteOpenUnless("", &c.WebhookContext, c.Signature != nil),
 	)
 }
 

@@ -40,6 +40,12 @@ func New(c Config, env eventsource.Env) (eventsource.Source, error) {
 		Route: ingress.RouteOf(&c.WebhookContext), Context: c.WebhookContext,
 		Secrets: env.Secrets, Log: env.Log, Receive: s.receive,
 	}
+	if signed := newSigned(&c, env); signed != nil {
+		s.endpoint.Verify = func(r *http.Request, body []byte) error {
+			_, err := ingress.CheckKeys(r, body, signed.schemes, signed.keys)
+			return err
+		}
+	}
 	return s, nil
 }
 

@@ -247,10 +247,10 @@ func TestBusTroubles(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for name, tt := range map[string]struct{ manifest, want string }{
 		"as Argo Events has it": {"endpoint: /x\nport: '12000'\nmethod: POST\nauthSecret: {name: a, key: b}", ""},
-		"open":                  {"endpoint: /x", "note : the endpoint takes requests from anybody"},
+		"open":                  {"endpoint: /x", "warning : the endpoint takes requests from anybody"},
 		"all at once": {
 			"method: post\nport: x\nidHeader: a b\nurll: x\nfilter: {expression: '1 +'}",
-			"warning urll: unknown key|error endpoint: is missing|error method: |error port: |error idHeader: |note : the endpoint|error filter.expression: ",
+			"warning urll: unknown key|error endpoint: is missing|error method: |error port: |error idHeader: |warning : the endpoint|error filter.expression: ",
 		},
 		"port as a number": {"endpoint: /x\nport: 12000\nauthSecret: {name: a, key: b}", "error port: want a string"},
 		"secret as an id":  {"endpoint: /x\nidHeader: authorization\nauthSecret: {name: a, key: b}", "error idHeader: an id is not secret"},
@@ -283,7 +283,7 @@ func TestRoutes(t *testing.T) {
 	if v1alpha1.Fatal(err) != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%+v", Kind.Routes(c)); got != "[{Port:8080 Methods:[PUT] Path:/x/{a} ServerCert:nil ServerKey:nil Secrets:<nil>}]" {
+	if got := fmt.Sprintf("%+v", Kind.Routes(c)); got != "[{Port:8080 Methods:[PUT] Path:/x/{a} ServerCert:nil ServerKey:nil ClientCA:nil Secrets:<nil> Owner:{Namespace: EventSource: Event:}}]" {
 		t.Error(got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	netv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
@@ -131,7 +132,7 @@ func cacheOptions(namespaces []string) cache.Options {
 func Children() []client.Object {
 	return []client.Object{
 		&appsv1.StatefulSet{}, &appsv1.Deployment{}, &corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Service{},
-		&policyv1.PodDisruptionBudget{},
+		&policyv1.PodDisruptionBudget{}, &netv1.Ingress{},
 	}
 }
 

@@ -74,7 +74,7 @@ func finish(root *apiextv1.JSONSchemaProps) {
 			s.XPreserveUnknownFields = &yes
 		}
 		for name := range s.Properties {
-			if p := s.Properties[name]; kubernetesOwn[name] {
+			if p := s.Properties[name]; kubernetesOwn[name] || isKeySelector(&p) {
 				withoutDescriptions(&p)
 				s.Properties[name] = p
 			}
@@ -90,6 +90,20 @@ func finish(root *apiextv1.JSONSchemaProps) {
 var kubernetesOwn = map[string]bool{
 	"affinity": true, "tolerations": true, "volumes": true, "securityContext": true, "resources": true,
 	"env": true, "imagePullPolicy": true, "envFrom": true, "volumeMounts": true, "imagePullSecrets": true, "ports": true,
+}
+
+// isKeySelector tells whether a schema is that of a reference to a key of a Secret
+// or a ConfigMap, of which there are hundreds.
+func isKeySelector(s *apiextv1.JSONSchemaProps) bool {
+	if len(s.Properties) != 3 {
+		return false
+	}
+	for _, name := range []string{"name", "key", "optional"} {
+		if _, ok := s.Properties[name]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func withoutDescriptions(s *apiextv1.JSONSchemaProps) {

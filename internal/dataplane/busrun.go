@@ -28,6 +28,7 @@ type busRun struct {
 	restart string           // why only a restart makes it what the manifests want; empty if it is
 	sensors map[manifest.ID]*sensorRun
 	sources map[manifest.ID]*sourceRun
+	undoing undoing
 	old     sync.WaitGroup // what has been replaced or removed and still drains
 }
 
@@ -236,7 +237,15 @@ func (b *busRun) removeMissing(ctx context.Context, set *manifest.Set) {
 	b.mu.Unlock()
 	for _, r := range sources {
 		b.p.cfg.Log.Info("event source removed", "eventsource", r.object.Name, "namespace", r.object.Namespace)
-		b.old.Go(r.stop)
+		var entries []manifest.Entry
+		if set.Find(r.object.ID) == nil { // otherwise another bus has it now
+			entries = r.object.Entries
+		}
+		secrets := b.lastSecrets(r.object.Namespace)
+		b.old.Go(func() {
+			r.stop()
+			b.finish(ctx, r.object, entries, secrets)
+		})
 	}
 	for _, r := range sensors {
 		b.p.cfg.Log.Info("sensor removed", "sensor", r.object.Name, "namespace", r.object.Namespace)

@@ -1,9 +1,11 @@
 package dataplane
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 )
 
 // headroom is what may be allocated between two collections of garbage at
@@ -19,7 +21,34 @@ func tuneMemory() {
 		return
 	}
 	debug.FreeOSMemory() // collects, and gives back what starting took
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	debug.SetGCPercent(int(min(max(headroom*100/max(m.HeapAlloc, 1), 100), 500)))
+	setPercent()
 }
+
+func setPercent() {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	debug.SetGCPercent(int(min(max(headroom*100/max(live[0].Value.Uint64(), 1), leastPercent), 500)))
+}
+
+// leastPercent is where a large process is collected more often than by default:
+// while senders fill the memory that bodies may take, it must not double.
+const leastPercent = 50
+
+// followMemory sets it anew after each collection, until ctx is done: a burst of
+// large requests makes a small process large within a moment.
+func followMemory(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	var again func(*cycle)
+	again = func(c *cycle) {
+		if ctx.Err() == nil {
+			setPercent()
+			runtime.SetFinalizer(c, again)
+		}
+	}
+	runtime.SetFinalizer(&cycle{}, again)
+}
+
+// cycle is garbage, which is found once in each collection.
+type cycle struct{ _ [16]byte }

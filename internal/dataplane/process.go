@@ -49,6 +49,11 @@ type Config struct {
 	DrainDelay time.Duration
 	// Host is the address that sources listen on; empty means all interfaces.
 	Host string
+	// BaseURL is the address under which the outside reaches the endpoints of
+	// EventSources that do not say; empty if nothing is known.
+	BaseURL string
+	// Limits are those of the sources' HTTP server.
+	Limits ingress.Limits
 	// AdminAddr serves health and metrics; empty means none.
 	AdminAddr string
 	// Namespace of objects that name none.
@@ -77,6 +82,7 @@ type Process struct {
 	ingress  *ingress.Server
 	metrics  *telemetry.Metrics
 	set      atomic.Pointer[manifest.Set]
+	last     atomic.Pointer[manifest.Set] // before set; nil if there was none
 	started  time.Time
 	ready    atomic.Bool // the first apply is through
 
@@ -105,7 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	p.ingress = &ingress.Server{Host: cfg.Host, Log: cfg.Log, Secrets: p.secrets(p.namespace())}
+	p.ingress = &ingress.Server{Host: cfg.Host, Log: cfg.Log, Secrets: p.secrets(p.namespace()), Limits: cfg.Limits, Metrics: p.metrics}
 	err = p.run(ctx, set)
 	return errors.Join(err, p.links.close(), stop())
 }
@@ -127,7 +133,7 @@ func (p *Process) namespace() string {
 }
 
 func (p *Process) load() *manifest.Set {
-	return manifest.Load(p.cfg.Paths, manifest.Options{Sources: p.cfg.Sources, Triggers: p.cfg.Triggers, Namespace: p.cfg.Namespace, OneProcess: true})
+	return manifest.Load(p.cfg.Paths, manifest.Options{Sources: p.cfg.Sources, Triggers: p.cfg.Triggers, Namespace: p.cfg.Namespace, OneProcess: true, BaseURL: p.cfg.BaseURL})
 }
 
 // connect starts the embedded server or dials the remote one. The returned
@@ -181,6 +187,7 @@ func (p *Process) run(ctx context.Context, set *manifest.Set) error {
 	}
 	p.apply(ctx, set)
 	tuneMemory()
+	followMemory(inner)
 	wg.Go(func() { p.watch(ctx) })
 	p.ready.Store(true)
 	if pause(ctx, firstLook) == nil {

@@ -2,11 +2,9 @@ package dataplane
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
-	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventsource"
 	"github.com/signalbox-events/signalbox/internal/manifest"
 )
@@ -47,14 +45,16 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 		b.held(o, before != nil)
 		return
 	}
+	b.callBack(o)
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	run := &sourceRun{object: o, cancel: cancel}
 	for _, e := range o.Entries {
+		state, lead := eventsource.OnBus(b.bus.State(), o.Name, e.Event)
 		r, err := eventsource.NewRunner(eventsource.RunnerConfig{
 			Namespace: o.Namespace, EventSource: o.Name, Event: e.Event, Kind: e.Kind, Config: e.Config,
 			Publisher: b.bus, Metrics: b.p.metrics, Log: b.p.cfg.Log,
 			Secrets: b.p.secrets(o.Namespace), Hooks: b.p.ingress, Kubernetes: b.p.cfg.Kubernetes,
-			State: sourceState{b.bus.State(), "source/" + escape(o.Name) + "/" + escape(e.Event) + "/"},
+			State: state, Lead: lead,
 		})
 		if err != nil {
 			b.p.problem(o, err)
@@ -77,6 +77,8 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 		return
 	}
 	b.p.cfg.Log.Info("event source changed, the new version runs", "eventsource", o.Name, "namespace", o.Namespace)
+	removed := withoutEntriesOf(before.object, o)
+	secrets := b.lastSecrets(o.Namespace)
 	b.old.Go(func() {
 		for !run.settled() && runCtx.Err() == nil {
 			if pause(runCtx, handover/3) != nil {
@@ -84,28 +86,6 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 			}
 		}
 		before.stop()
+		b.finish(ctx, before.object, removed, secrets)
 	})
-}
-
-func escape(name string) string { return eventbus.KeyLevel(name) }
-
-// sourceState is the share of one entry in the bus's state.
-type sourceState struct {
-	state  *eventbus.State
-	prefix string
-}
-
-// Get implements eventsource.State.
-func (s sourceState) Get(ctx context.Context, key string) ([]byte, error) {
-	b, _, err := s.state.Get(ctx, s.prefix+escape(key))
-	if errors.Is(err, eventbus.ErrNotFound) {
-		return nil, nil
-	}
-	return b, err
-}
-
-// Put implements eventsource.State.
-func (s sourceState) Put(ctx context.Context, key string, value []byte) error {
-	_, err := s.state.Put(ctx, s.prefix+escape(key), value)
-	return err
 }

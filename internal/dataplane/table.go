@@ -117,11 +117,14 @@ func (p *Process) trouble(o *manifest.Object, event string) string {
 	return ""
 }
 
-// where is the address at which an entry can be reached.
+// where is the address at which an entry can be reached: the public one if it is known.
 func (p *Process) where(e manifest.Entry) string {
 	var urls []string
 	for _, r := range e.Routes {
 		urls = append(urls, p.url(r))
+	}
+	if public := eventsource.PublicURL(e.Config); public != "" {
+		urls = []string{public}
 	}
 	if len(urls) == 0 {
 		return "-"

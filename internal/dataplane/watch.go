@@ -28,6 +28,7 @@ func (p *Process) reload(ctx context.Context) {
 	if sameProblems(before, now) && sameObjects(before, now) {
 		return
 	}
+	p.last.Store(before)
 	p.set.Store(now)
 	for _, pr := range newProblems(before, now) {
 		p.logProblem(pr)

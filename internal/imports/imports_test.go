@@ -59,7 +59,7 @@ func family(name string) string {
 
 // ofKinds are the packages of ours, beside its parent, that a kind may import.
 // A kind's own folders below its own are its own business.
-var ofKinds = []string{"api/v1alpha1", "webhook/ingress", "webhook/verify", "webhook/gitevent", "webhook/imageevent", "webhook/hooks", "internal/gitrepo", "internal/cluster", "internal/kind", "internal/secret", "sensor/param", "sensor/artifact"}
+var ofKinds = []string{"api/v1alpha1", "webhook/ingress", "webhook/verify", "webhook/gitevent", "webhook/gitevent/hub", "webhook/imageevent", "webhook/githost", "webhook/hooks", "httpclient", "internal/gitrepo", "internal/cluster", "internal/kind", "internal/secret", "internal/seldom", "internal/glob", "sensor/param", "sensor/artifact"}
 
 // broken says why from must not import to, both inside the module; empty if it may.
 func broken(from, to string) string {

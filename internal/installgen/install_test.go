@@ -154,7 +154,7 @@ func TestControllerHasFewRights(t *testing.T) {
 		"get nodes": false, "list namespaces": false, "create serviceaccounts/token": false,
 		"create roles.rbac.authorization.k8s.io": false, "create rolebindings.rbac.authorization.k8s.io": false,
 		"create sensors.argoproj.io": false, "delete sensors.argoproj.io": false, "update eventbus.argoproj.io": false,
-		"delete persistentvolumeclaims": false, "create jobs.batch": false, "create daemonsets.apps": false,
+		"delete persistentvolumeclaims": false, "create jobs.batch": true, "list jobs.batch": false, "patch jobs.batch": false, "create daemonsets.apps": false,
 		"deletecollection secrets": false, "get leases.coordination.k8s.io": false, "impersonate users": false,
 	})
 	may(t, c, who, system, map[string]bool{

@@ -32,6 +32,9 @@ type Options struct {
 	// OneProcess says that all objects run in one process, so that two
 	// EventSources cannot receive requests at one place. Otherwise that is a warning.
 	OneProcess bool
+	// BaseURL is the address under which the outside reaches the endpoints of
+	// EventSources that do not say; empty if it is not known.
+	BaseURL string
 }
 
 // ID names an object.

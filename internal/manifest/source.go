@@ -1,11 +1,17 @@
 package manifest
 
 import (
+	"cmp"
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/eventsource"
 	"github.com/signalbox-events/signalbox/internal/kind"
 )
 
@@ -16,6 +22,7 @@ func (c *checker) eventSource(es *v1alpha1.EventSource) ([]Entry, error) {
 	if r := es.Spec.Replicas; r != nil && *r < 0 {
 		errs = append(errs, v1alpha1.Invalid("spec.replicas", "is negative"))
 	}
+	errs = append(errs, checkPublic(&es.Spec))
 	for _, key := range slices.Sorted(maps.Keys(es.Spec.Stray)) {
 		path := v1alpha1.Join("spec", v1alpha1.Key(key))
 		switch {
@@ -59,6 +66,30 @@ func (c *checker) eventSource(es *v1alpha1.EventSource) ([]Entry, error) {
 	return entries, errors.Join(append(errs, err)...)
 }
 
+// checkPublic checks what says how the outside reaches the endpoints.
+func checkPublic(spec *v1alpha1.EventSourceSpec) error {
+	var errs []error
+	if b := spec.BaseURL; b != "" && !IsBaseURL(b) {
+		errs = append(errs, v1alpha1.Invalid("spec.baseURL", "%q is no address to put paths behind", b).Hinted("for example https://hooks.example.com"))
+	}
+	if i := spec.Ingress; i != nil {
+		host := strings.TrimPrefix(i.Host, "*.")
+		if why := validation.IsDNS1123Subdomain(host); len(why) > 0 {
+			errs = append(errs, v1alpha1.Invalid("spec.ingress.host", "%q is no host name", i.Host).Hinted("for example hooks.example.com"))
+		}
+		if host != i.Host && spec.BaseURL == "" {
+			errs = append(errs, v1alpha1.Warn("spec.ingress.host", "does not tell the public address").Hinted("set spec.baseURL too"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// IsBaseURL tells whether paths can be put behind s to make URLs of them.
+func IsBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.RawQuery == "" && u.Fragment == ""
+}
+
 // sourceKind decodes the entries of one kind.
 func (c *checker) sourceKind(name, path string, es *v1alpha1.EventSource) ([]Entry, error) {
 	var errs []error
@@ -83,6 +114,7 @@ func (c *checker) sourceKind(name, path string, es *v1alpha1.EventSource) ([]Ent
 		if config == nil || v1alpha1.Fatal(err) != nil {
 			continue
 		}
+		eventsource.SetBase(config, cmp.Or(es.Spec.PublicBase(), c.BaseURL))
 		e := Entry{Kind: k, Event: event, Path: at, Config: config}
 		if k.Routes != nil {
 			e.Routes = k.Routes(config)

@@ -155,6 +155,9 @@ func (s *stage) Serve(ctx context.Context, route eventsource.Route, h http.Handl
 }
 
 func (s *stage) emit(_ context.Context, e eventsource.Event) error {
+	if e.Filtered {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data = append(s.data, bytes.Clone(e.Data))

@@ -3,6 +3,8 @@
 package telemetry
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -19,6 +21,9 @@ type Metrics struct {
 	EventsUnread   *prometheus.CounterVec
 	EventsFiltered *prometheus.CounterVec
 	EventDuration  *prometheus.HistogramVec
+	// By these and code, the status of the answer; the names are empty for
+	// requests that are for no source.
+	Webhooks *prometheus.CounterVec
 	// By sensor_name and trigger_name.
 	Fired          *prometheus.CounterVec
 	Failed         *prometheus.CounterVec
@@ -59,6 +64,7 @@ func New(version, commit string) *Metrics {
 	m.EventsUnread = counter("argo_events_events_processing_failed_total", "Events that could not be read or whose filter failed.", sourceLabels)
 	m.EventsFiltered = counter("signalbox_events_filtered_total", "Events dropped by the entry's own filter.", sourceLabels)
 	m.EventDuration = histogram("argo_events_event_processing_duration_milliseconds", "From receiving an event to its being stored.", sourceLabels, millis)
+	m.Webhooks = counter("signalbox_webhook_requests_total", "HTTP requests answered, by status code.", append(slices.Clone(sourceLabels), "code"))
 	m.Fired = counter("argo_events_action_triggered_total", "Actions done.", triggerLabels)
 	m.Failed = counter("argo_events_action_failed_total", "Attempts that failed.", triggerLabels)
 	m.RetriesFailed = counter("argo_events_action_retries_failed_total", "Firings that failed for good.", triggerLabels)

@@ -60,15 +60,15 @@ const (
 	goodSource = `
 kind: EventSource
 metadata: {name: hook}
-spec: {webhook: {push: {endpoint: /push, port: "12000", method: POST}}}`
+spec: {webhook: {push: {endpoint: /push, port: "12000", method: POST, insecure: true}}}`
 	badSource = `
 kind: EventSource
 metadata: {name: hook}
-spec: {webhook: {push: {endpoint: "", port: "0", method: FLY}}, replicas: -1}`
+spec: {webhook: {push: {endpoint: "", port: "0", method: FLY, insecure: true}}, replicas: -1}`
 	oddSource = `
 kind: EventSource
 metadata: {name: hook}
-spec: {webhook: {push: {endpoint: /push, port: "12000", methd: POST}}, type: webhook, kafka: {k: {url: a, topic: t}}}`
+spec: {webhook: {push: {endpoint: /push, port: "12000", methd: POST, insecure: true}}, type: webhook, kafka: {k: {url: a, topic: t}}}`
 )
 
 func with(object, old, now string) string {

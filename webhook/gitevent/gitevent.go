@@ -38,6 +38,7 @@ type Event struct {
 	// Tag that Ref is.
 	Tag string `json:"tag,omitempty"`
 	// Before and After are the ref's commits; not there for a ref that is new, or gone.
+	// For a status, a check, a pipeline or a deployment, After is the commit that it is of.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
 	// Created and Deleted are about Ref.
@@ -54,7 +55,8 @@ type Event struct {
 	CommitsTruncated bool `json:"commitsTruncated"`
 
 	// ChangedFiles are the paths that were added, modified or removed, sorted;
-	// null if they are not known, which ChangedFilesUnknown explains.
+	// null if they are not known, which ChangedFilesUnknown explains; for events
+	// that change no files that is not-sent.
 	ChangedFiles []string `json:"changedFiles"`
 	// ChangedFilesUnknown is one of the Unknown constants; empty if they are known.
 	ChangedFilesUnknown string `json:"changedFilesUnknown,omitempty"`

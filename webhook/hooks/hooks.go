@@ -55,7 +55,12 @@ func (l *Limited) Error() string {
 // Unwrap gives the cause.
 func (l *Limited) Unwrap() error { return l.Cause }
 
-// Keeper keeps the hooks of one entry. API, Targets, Want, State, Lead and Log
+// Keeper keeps the hooks of one entry: one at each target, known by the ID that
+// State remembers, and by Want.URL where it remembers none, so no other entry may
+// have that URL. Further hooks with the URL are removed, as they would bring
+// everything twice; hooks with another URL that State does not know are not touched.
+//
+// API, Targets, Want, State, Lead and Log
 // are required. Set the fields before the first use.
 type Keeper struct {
 	API API
@@ -75,4 +80,7 @@ type Keeper struct {
 	Period time.Duration
 	// SameEvents compares events where equality is not enough; nil is equality of sets.
 	SameEvents func(have, want []string) bool
+	// DeleteOnFinish removes the hook of a target that left the configuration.
+	// Otherwise it stays as it is. Finish does not ask.
+	DeleteOnFinish bool
 }

@@ -11,7 +11,8 @@ const Key = "image"
 // Event is the block. Text that is not known is left out.
 type Event struct {
 	// Provider is the registry's kind: distribution, dockerhub, ghcr, quay,
-	// harbor, acr, gar, ecr, artifactory, nexus, gitlab, gitea, zot, generic, registry (polled).
+	// harbor, acr, gar, ecr, artifactory, nexus, gitlab, gitea, zot, aliyun, cdevents,
+	// generic, registry (polled).
 	Provider string `json:"provider"`
 	// Registry is its host in lower case, with the port if that is not 443; docker.io for the Docker Hub.
 	Registry string `json:"registry"`
@@ -23,7 +24,8 @@ type Event struct {
 	MediaType string `json:"mediaType,omitempty"`
 	// Kind of what was pushed: image, index, chart, signature, other, unknown.
 	Kind string `json:"kind"`
-	// Action is push, delete, pull, scan, promote or quarantine.
+	// Action is push, delete, pull, scan, promote, quarantine or other; empty if
+	// the registry's word for it could not be read.
 	Action string `json:"action"`
 	// Reference is REGISTRY/REPOSITORY[:TAG][@DIGEST].
 	Reference string `json:"reference"`
@@ -51,6 +53,8 @@ const (
 	Scan       = "scan"
 	Promote    = "promote"
 	Quarantine = "quarantine"
+	// Other is what a registry tells beside these; RawEvent has its name.
+	Other = "other"
 )
 
 // Kinds.

@@ -74,6 +74,32 @@ func Split(reference string) (host, repository, tag, digest string) {
 // cosign's names for what belongs to an image.
 var attached = regexp.MustCompile(`^sha(256|512)-[0-9a-f]+(\.(sig|att|sbom))?$`)
 
+// KindOfConfig is the kind of what has a configuration of that media type, or an
+// artifactType of that name; empty if that tells nothing.
+func KindOfConfig(mediaType string) string {
+	switch {
+	case mediaType == "" || strings.HasPrefix(mediaType, "application/vnd.oci.empty"):
+		return ""
+	case strings.Contains(mediaType, "helm"):
+		return KindChart
+	case strings.Contains(mediaType, "oci.image.config"), strings.Contains(mediaType, "docker.container.image"):
+		return KindImage
+	case strings.Contains(mediaType, "cosign"), strings.Contains(mediaType, "sigstore"),
+		strings.Contains(mediaType, "in-toto"), strings.Contains(mediaType, "notary"), strings.Contains(mediaType, "notation"):
+		return KindSignature
+	default:
+		return KindOther
+	}
+}
+
+// IsManifest tells whether a media type is one of a manifest or an index, not of
+// a layer or a configuration.
+func IsManifest(mediaType string) bool {
+	k := kindOf(mediaType, "")
+	return k == KindImage || k == KindIndex || k == KindChart && strings.Contains(mediaType, "acr.helm.chart") ||
+		strings.Contains(mediaType, "artifact.manifest")
+}
+
 func kindOf(mediaType, tag string) string {
 	switch {
 	case attached.MatchString(tag):

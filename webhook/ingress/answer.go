@@ -3,6 +3,7 @@ package ingress
 import (
 	"fmt"
 	"net/http"
+	"time"
 	"unicode/utf8"
 )
 
@@ -54,6 +55,11 @@ func writeError(w http.ResponseWriter, status int, text string) {
 
 func tooLarge(limit int64) *Error {
 	return &Error{Status: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body is larger than %d bytes", limit)}
+}
+
+// overloaded is a 503: the sender is to try again.
+func overloaded(text string) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Text: text + "; try again", RetryAfter: time.Duration(retrySeconds) * time.Second}
 }
 
 const hexDigits = "0123456789abcdef"

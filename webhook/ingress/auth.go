@@ -18,20 +18,16 @@ import (
 	"github.com/signalbox-events/signalbox/internal/secret"
 )
 
-// authorize checks the credentials that c asks for.
-func authorize(r *http.Request, c *v1alpha1.WebhookContext, secrets secret.Reader) error {
-	if c.AuthSecret != nil {
-		return CheckBearer(r, c.AuthSecret, secrets)
-	}
-	if c.BasicAuth != nil {
-		return CheckBasic(r, c.BasicAuth, secrets)
-	}
-	return nil
-}
-
 // CheckBearer wants the header "Authorization: Bearer TOKEN", with the token of
 // the secret. The error is an *Error: 401, or 500 if the secret cannot be read.
 func CheckBearer(r *http.Request, ref *corev1.SecretKeySelector, secrets secret.Reader) error {
+	return checkBearer(r, ref, nil, secrets)
+}
+
+// checkBearer also takes the tokens of accepted, those that can be read. A token
+// that is none of them any more is refused at once: unlike the secret of a
+// vendor's hook, it is in clear in each request.
+func checkBearer(r *http.Request, ref *corev1.SecretKeySelector, accepted []corev1.SecretKeySelector, secrets secret.Reader) error {
 	want, err := ReadKey(r.Context(), secrets, ref)
 	if err != nil {
 		return err
@@ -40,10 +36,16 @@ func CheckBearer(r *http.Request, ref *corev1.SecretKeySelector, secrets secret.
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return &Error{Status: http.StatusUnauthorized, Text: "want the header Authorization: Bearer TOKEN", Challenge: "Bearer"}
 	}
-	if !Same([]byte(strings.TrimSpace(got)), want) {
-		return &Error{Status: http.StatusUnauthorized, Text: "the token is wrong", Challenge: `Bearer error="invalid_token"`}
+	token := []byte(strings.TrimSpace(got))
+	if Same(token, want) {
+		return nil
 	}
-	return nil
+	for i := range accepted {
+		if other, err := ReadKey(r.Context(), secrets, &accepted[i]); err == nil && Same(token, other) {
+			return nil
+		}
+	}
+	return &Error{Status: http.StatusUnauthorized, Text: "the token is wrong", Challenge: `Bearer error="invalid_token"`}
 }
 
 // CheckBasic wants the user name and the password of the secrets. The error is

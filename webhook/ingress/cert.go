@@ -21,21 +21,33 @@ import (
 type listener struct {
 	net.Listener
 	log    *slog.Logger
+	guests *guests
 	cert   atomic.Pointer[certificate]
+	// asks says that a route wants to see clients' certificates.
+	asks   atomic.Bool
 	config *tls.Config
 }
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil || l.cert.Load() == nil {
-		return c, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return c, err
+		}
+		g := l.guests.admit(c)
+		switch {
+		case g == nil:
+		case l.cert.Load() == nil:
+			return g, nil
+		default:
+			return tls.Server(g, l.config), nil
+		}
 	}
-	return tls.Server(c, l.config), nil
 }
 
 func (l *listener) tlsConfig() *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -46,6 +58,15 @@ func (l *listener) tlsConfig() *tls.Config {
 			return c.current(hello.Context(), l.log), nil
 		},
 	}
+	asking := c.Clone()
+	asking.ClientAuth = tls.RequestClientCert // see authority
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if l.asks.Load() {
+			return asking, nil
+		}
+		return nil, nil //nolint:nilnil // as crypto/tls wants it
+	}
+	return c
 }
 
 // certificate reads its secrets at each handshake, so that a renewed one is

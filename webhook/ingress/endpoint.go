@@ -3,11 +3,10 @@ package ingress
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"sync"
+	"strconv"
+	"time"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventsource"
@@ -29,8 +28,13 @@ type Endpoint struct {
 	Context v1alpha1.WebhookContext
 	Secrets secret.Reader
 	Log     *slog.Logger
+	// Verify checks the signature of a request, before it is counted (rateLimit)
+	// and before Receive; nil if there is none. Its errors are answered as Receive's.
+	Verify func(r *http.Request, body []byte) error
 	// Receive makes events of a request.
 	Receive Receive
+
+	hook *Hook // takes the place of Verify and Receive
 }
 
 // Receive checks a request's signature, if it has one, before it looks into the
@@ -64,6 +68,8 @@ type Error struct {
 	Cause error
 	// Challenge is the value of WWW-Authenticate of a 401.
 	Challenge string
+	// RetryAfter is when the sender may try again; zero says nothing about it.
+	RetryAfter time.Duration
 }
 
 // Error implements error.
@@ -77,8 +83,12 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// retryAfter is how many seconds a sender is asked to wait while the bus takes nothing.
-const retryAfter = "2"
+// retryAfter is how many seconds a sender is asked to wait while the bus takes
+// nothing, or the server has too much to do.
+const (
+	retryAfter   = "2"
+	retrySeconds = 2
+)
 
 // notStored marks an error of emit.
 type notStored struct{ error }
@@ -87,7 +97,7 @@ func (n notStored) Unwrap() error { return n.error }
 
 // Serve answers requests until ctx is done.
 func (e *Endpoint) Serve(ctx context.Context, hooks eventsource.Hooks, emit eventsource.Emit) error {
-	h := &handler{endpoint: e, limit: Limit(&e.Context)}
+	h := &handler{endpoint: e, limit: Limit(&e.Context), guard: newGuard(&e.Context, e.Secrets)}
 	h.emit = func(ctx context.Context, ev eventsource.Event) error {
 		if err := emit(ctx, ev); err != nil {
 			return notStored{err}
@@ -95,20 +105,21 @@ func (e *Endpoint) Serve(ctx context.Context, hooks eventsource.Hooks, emit even
 		return nil
 	}
 	route := e.Route
-	route.Secrets = e.Secrets
+	route.Secrets, route.ClientCA = e.Secrets, e.Context.ClientCASecret
 	return hooks.Serve(ctx, route, h)
 }
 
 type handler struct {
 	endpoint *Endpoint
 	limit    int64
+	guard    *guard
 	emit     eventsource.Emit
 	troubled seldom.Complaint
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := h.receive(r)
+	answer, err := h.receive(w, r)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -116,26 +127,75 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeAnswer(w, answer)
 }
 
-func (h *handler) receive(r *http.Request) (Answer, error) {
-	if err := authorize(r, &h.endpoint.Context, h.endpoint.Secrets); err != nil {
+func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Answer, error) {
+	if err := h.guard.authorize(r); err != nil {
 		return Answer{}, err
 	}
-	buf := buffers.Get().(*[]byte)
-	body, err := readBody(r, h.limit, (*buf)[:0])
-	if err != nil {
+	if !h.endpoint.signed() {
+		if err := h.guard.count(); err != nil {
+			return Answer{}, err
+		}
+	}
+	from := guestOf(r)
+	var room *room
+	if from != nil {
+		room = from.of.room
+	}
+	b := bodies.Get().(*body)
+	if err := b.read(w, r, room, h.limit); err != nil {
+		b.done(room, false)
 		return Answer{}, err
 	}
-	answer, err := h.endpoint.Receive(r, body, h.emit)
-	if err != nil {
-		// The bus may hold on to the body of an event that was refused.
-		return Answer{}, err
+	var answer Answer
+	var err error
+	if from == nil { // a connection of another server
+		answer, err = h.verified(r, b.bytes)
+	} else {
+		answer, err = h.work(r, b.bytes, from)
 	}
-	if cap(body) <= keptBuffer {
-		*buf = body
-		buffers.Put(buf)
-	}
-	return answer, nil
+	// The bus may hold on to the body of an event that was refused.
+	b.done(room, err != nil)
+	return answer, err
 }
+
+// work lets Receive have the body when it is its turn.
+func (h *handler) work(r *http.Request, body []byte, from *guest) (Answer, error) {
+	from.work()
+	defer from.rest()
+	turn, err := from.of.room.work(r.Context(), int64(len(body)))
+	if err != nil {
+		return Answer{}, err
+	}
+	defer turn.end()
+	return h.verified(r, body)
+}
+
+// verified calls Receive for requests whose signature is right. Those are
+// counted that are let in: senders who are not known must not use up what those
+// who are may send.
+func (h *handler) verified(r *http.Request, body []byte) (Answer, error) {
+	e, proved, err := h.endpoint, "", error(nil)
+	switch {
+	case e.hook != nil:
+		proved, err = e.hook.check(r, body)
+	case e.Verify != nil:
+		err = e.Verify(r, body)
+	}
+	if err == nil && e.signed() {
+		err = h.guard.count()
+	}
+	switch {
+	case err != nil:
+		return Answer{}, err
+	case e.hook != nil:
+		return e.hook.accept(r, body, proved, h.emit)
+	default:
+		return e.Receive(r, body, h.emit)
+	}
+}
+
+// signed tells whether requests prove themselves by more than the general credentials.
+func (e *Endpoint) signed() bool { return e.Verify != nil || e.hook != nil && e.hook.signed() }
 
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := http.StatusBadRequest, err.Error()
@@ -152,8 +212,11 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		if own.Challenge != "" {
 			w.Header().Set("WWW-Authenticate", own.Challenge)
 		}
+		if own.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(own.RetryAfter/time.Second)))
+		}
 	}
-	if status == http.StatusRequestEntityTooLarge {
+	if status == http.StatusRequestEntityTooLarge || status == http.StatusRequestTimeout {
 		w.Header().Set("Connection", "close") // what is left of the body is not worth reading
 	}
 	log, level := h.endpoint.Log, slog.LevelDebug
@@ -164,38 +227,4 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	log.Log(r.Context(), level, "request refused", "status", status, "error", err)
 	writeError(w, status, text)
-}
-
-const keptBuffer = 256 << 10
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// readBody appends the request's body to buf.
-func readBody(r *http.Request, limit int64, buf []byte) ([]byte, error) {
-	if r.ContentLength > limit {
-		return buf, tooLarge(limit)
-	}
-	if r.Body == nil || r.Body == http.NoBody {
-		return buf, nil
-	}
-	if want := int(max(r.ContentLength+1, 512)); cap(buf) < want {
-		buf = make([]byte, 0, want)
-	}
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case int64(len(buf)) > limit:
-			return buf, tooLarge(limit)
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return buf, &Error{Status: http.StatusRequestTimeout, Text: "the body took too long", Cause: err}
-		case err != nil:
-			return buf, &Error{Status: http.StatusBadRequest, Text: "the body cannot be read", Cause: err}
-		}
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
@@ -73,21 +74,22 @@ type Made struct {
 	// Data is the event's whole data instead of {"headers","body",..}; nil means that shape.
 	Data []byte
 	Time time.Time
+	// Filtered says that the entry's own settings dropped it; see eventsource.Event.
+	Filtered bool
 }
 
 // Serve answers requests until ctx is done.
 func (h *Hook) Serve(ctx context.Context, hooks eventsource.Hooks, emit eventsource.Emit) error {
-	e := Endpoint{
-		Route: RouteOf(&h.Context, h.Methods...), Context: h.Context, Secrets: h.Secrets, Log: h.Log, Receive: h.receive,
-	}
+	e := Endpoint{Route: RouteOf(&h.Context, h.Methods...), Context: h.Context, Secrets: h.Secrets, Log: h.Log, hook: h}
 	return e.Serve(ctx, hooks, emit)
 }
 
-func (h *Hook) receive(r *http.Request, body []byte, emit eventsource.Emit) (Answer, error) {
-	verified, err := h.check(r, body)
-	if err != nil {
-		return Answer{}, err
-	}
+// signed tells whether deliveries prove themselves by more than the general credentials.
+func (h *Hook) signed() bool { return h.Check != nil || h.Keys != nil }
+
+// accept makes events of a delivery that is authentic.
+func (h *Hook) accept(r *http.Request, body []byte, verified string, emit eventsource.Emit) (Answer, error) {
+	var err error
 	if h.Payload != nil {
 		if body, err = h.Payload(r, body); err != nil {
 			return Answer{}, err
@@ -110,7 +112,9 @@ func (h *Hook) receive(r *http.Request, body []byte, emit eventsource.Emit) (Ans
 		if err != nil {
 			return Answer{}, err
 		}
-		ids = append(ids, id)
+		if id != "" {
+			ids = append(ids, id)
+		}
 	}
 	if h.Answer != nil {
 		if a := h.Answer(d); a != nil {
@@ -124,42 +128,69 @@ func (h *Hook) receive(r *http.Request, body []byte, emit eventsource.Emit) (Ans
 }
 
 func (h *Hook) emit(r *http.Request, d *Delivery, m *Made, emit eventsource.Emit) (string, error) {
+	if m.Filtered {
+		return "", emit(r.Context(), eventsource.Event{Filtered: true})
+	}
 	e := eventsource.Event{ID: m.ID, Data: m.Data, Time: m.Time, Extensions: Trace(r.Header)}
 	if e.ID == "" {
 		e.ID = eventsource.NewID()
 	}
-	if e.Data == nil {
-		body, key := m.Body, h.HeadersKey
-		if body == nil {
-			body = d.Body
-		}
-		if key == "" {
-			key = "headers"
-		}
-		var err error
-		if e.Data, err = appendData(make([]byte, 0, len(body)+4096), key, d.Header, h.SecretHeaders, body, m.Blocks, h.Metadata); err != nil {
-			return "", err
-		}
+	if e.Data != nil {
+		return e.ID, emit(r.Context(), e)
 	}
-	return e.ID, emit(r.Context(), e)
+	body, key := m.Body, h.HeadersKey
+	if body == nil {
+		body = d.Body
+	}
+	if key == "" {
+		key = "headers"
+	}
+	buf := datas.Get().(*[]byte)
+	if want := len(body) + 4096; cap(*buf) < want {
+		*buf = make([]byte, 0, want)
+	}
+	var err error
+	if e.Data, err = appendData((*buf)[:0], key, d.Header, h.SecretHeaders, body, m.Blocks, h.Metadata); err != nil {
+		return "", &Error{Status: http.StatusInternalServerError, Text: "internal error", Cause: err}
+	}
+	if err := emit(r.Context(), e); err != nil {
+		return "", err // the bus may hold on to the data of an event that it did not store
+	}
+	if cap(e.Data) <= keptBuffer {
+		*buf = e.Data[:0]
+		datas.Put(buf)
+	}
+	return e.ID, nil
 }
+
+var datas = sync.Pool{New: func() any { return new([]byte) }}
 
 // check proves who the sender is.
 func (h *Hook) check(r *http.Request, body []byte) (string, error) {
 	if h.Check != nil {
 		return h.Check(r, body)
 	}
-	if h.Keys == nil {
-		if h.Context.AuthSecret != nil || h.Context.BasicAuth != nil {
-			return verify.ByToken, nil // the endpoint has checked it
-		}
-		return verify.ByNothing, nil
+	if h.Keys != nil {
+		return CheckKeys(r, body, h.Schemes, h.Keys)
 	}
-	keys, err := h.Keys.Read(r.Context())
+	if hasCredentials(&h.Context) {
+		return verify.ByToken, nil // the endpoint has checked it
+	}
+	return verify.ByNothing, nil
+}
+
+// CheckKeys is CheckSchemes with the keys that are accepted now. The error is an
+// *Error: 401, or 500 if the current secret cannot be read.
+func CheckKeys(r *http.Request, body []byte, schemes []verify.Scheme, keys *verify.Keys) (string, error) {
+	values, err := keys.Read(r.Context())
 	if err != nil {
 		return "", unreadable(err)
 	}
-	return CheckSchemes(h.Schemes, r.Header, body, keys, time.Now())
+	now := time.Now()
+	if keys.Now != nil {
+		now = keys.Now()
+	}
+	return CheckSchemes(schemes, r.Header, body, values, now)
 }
 
 // CheckSchemes wants the request to satisfy every scheme of which it has
@@ -181,7 +212,10 @@ func CheckSchemes(schemes []verify.Scheme, h http.Header, body []byte, keys [][]
 			return "", refused(err)
 		}
 	}
-	if proved == "" {
+	switch {
+	case proved == "" && missing == nil:
+		return "", unreadable(errors.New("there is no scheme to check with"))
+	case proved == "":
 		return "", refused(missing)
 	}
 	return proved, nil

@@ -11,14 +11,8 @@ import (
 	"time"
 )
 
-// Limits against clients that are slow or send without end. The body's size is
-// limited by whoever reads it.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
+// headerSlack is what net/http reads beyond MaxHeaderBytes.
+const headerSlack = 4 << 10
 
 // port is one listening socket with its routes. The Server's lock guards routes
 // and every change of table.
@@ -35,14 +29,17 @@ type port struct {
 }
 
 func newPort(s *Server, number string, l net.Listener) *port {
-	p := &port{server: s, number: number, listener: &listener{Listener: l, log: s.Log}, done: make(chan struct{})}
+	p := &port{server: s, number: number, listener: &listener{Listener: l, log: s.Log, guests: newGuests(s.room)}, done: make(chan struct{})}
 	p.listener.config = p.listener.tlsConfig()
+	limits := s.room.limits
 	p.http = &http.Server{
 		Handler:           p,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       remember,
+		ReadHeaderTimeout: limits.HeaderTime,
+		ReadTimeout:       max(limits.BodyTime, limits.HeaderTime),
+		IdleTimeout:       limits.IdleTime,
+		MaxHeaderBytes:    max(limits.HeaderBytes-headerSlack, 1),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams},
 		// What clients do wrong at the protocol's level is no concern of the operator.
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
@@ -80,44 +77,106 @@ func (p *port) clash(r *registration) *registration {
 
 func (p *port) drop(r *registration) {
 	p.routes = slices.DeleteFunc(slices.Clone(p.routes), func(o *registration) bool { return o == r })
+	p.changed()
+}
+
+// changed makes the port answer what its routes say.
+func (p *port) changed() {
+	p.listener.asks.Store(slices.ContainsFunc(p.routes, func(r *registration) bool { return r.route.ClientCA != nil }))
 	p.table.Store(newTable(p.routes))
 }
 
-// ServeHTTP finds the route of a request.
+// ServeHTTP implements http.Handler: it answers a request and counts that.
 func (p *port) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	defer p.recover(w, req)
+	rec := recorders.Get().(*recorder)
+	rec.ResponseWriter, rec.status = w, 0
+	from, r := guestOf(req), (*registration)(nil)
+	if from != nil {
+		from.enter()
+	}
+	defer func() {
+		if from != nil {
+			from.leave(rec.status)
+		}
+		p.count(r, req, rec.status)
+		*rec = recorder{}
+		recorders.Put(rec)
+		if r != nil {
+			r.inFlight.Done()
+		}
+	}()
+	defer p.recover(rec, req)
 	if p.server.draining.Load() {
 		// Whoever keeps the connection for more requests is to make a new one,
 		// to somebody else, rather than lose a request on one that is closed.
-		w.Header().Set("Connection", "close")
+		rec.Header().Set("Connection", "close")
 	}
+	if tooManyFields(req.Header) {
+		rec.Header().Set("Connection", "close")
+		writeError(rec, http.StatusRequestHeaderFieldsTooLarge, "the request has too many header fields")
+		return
+	}
+	var allowed string
+	if r, allowed = p.find(req); r != nil {
+		r.handler.ServeHTTP(rec, req)
+		return
+	}
+	p.nothing(rec, req, allowed)
+}
+
+// find returns the route of a request, which it has counted in.
+func (p *port) find(req *http.Request) (*registration, string) {
 	for {
 		r, allowed := p.table.Load().find(req)
-		switch {
-		case r != nil:
-			if !r.enter() { // ended since the table was read
-				continue
-			}
-			defer r.inFlight.Done()
-			r.handler.ServeHTTP(w, req)
-		case allowed != "":
-			w.Header().Set("Allow", allowed)
-			writeError(w, http.StatusMethodNotAllowed, "the method "+req.Method+" is not answered here; use "+allowed)
-		case req.URL.Path == "/health":
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			_, _ = w.Write([]byte("OK"))
-		case p.ending.Load() || p.server.draining.Load():
-			w.Header().Set("Connection", "close")
-			w.Header().Set("Retry-After", retryAfter)
-			writeError(w, http.StatusServiceUnavailable, "the server is stopping")
-		default:
-			writeError(w, http.StatusNotFound, "there is nothing at this path")
-		}
-		return
+		if r == nil || r.enter() {
+			return r, allowed
+		} // it has ended since the table was read
 	}
 }
 
-func (p *port) recover(w http.ResponseWriter, req *http.Request) {
+// nothing answers a request that no route is for.
+func (p *port) nothing(w http.ResponseWriter, req *http.Request, allowed string) {
+	switch {
+	case allowed != "":
+		w.Header().Set("Allow", allowed)
+		writeError(w, http.StatusMethodNotAllowed, "the method "+req.Method+" is not answered here; use "+allowed)
+	case req.URL.Path == healthPath:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("OK"))
+	case p.ending.Load() || p.server.draining.Load():
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", retryAfter)
+		writeError(w, http.StatusServiceUnavailable, "the server is stopping")
+	default:
+		writeError(w, http.StatusNotFound, "there is nothing at this path")
+	}
+}
+
+const healthPath = "/health"
+
+// count leaves out the questions of who watches over the process.
+func (p *port) count(r *registration, req *http.Request, status int) {
+	switch {
+	case status == 0: // nothing was answered: net/http says 200 then, but no handler of ours does so
+	case r != nil:
+		r.answers.count(status)
+	case req.URL.Path != healthPath:
+		p.server.stray.count(status)
+	}
+}
+
+func tooManyFields(h http.Header) bool {
+	n := len(h)
+	if n > mostHeaders {
+		return true
+	}
+	for _, values := range h {
+		n += len(values) - 1
+	}
+	return n > mostHeaders
+}
+
+func (p *port) recover(w *recorder, req *http.Request) {
 	v := recover()
 	if v == nil {
 		return
@@ -126,5 +185,7 @@ func (p *port) recover(w http.ResponseWriter, req *http.Request) {
 		panic(v)
 	}
 	p.server.Log.Error("panic while answering a request", "port", p.number, "path", req.URL.Path, "panic", v, "stack", string(debug.Stack()))
-	writeError(w, http.StatusInternalServerError, "internal error")
+	if w.status == 0 {
+		writeError(w, http.StatusInternalServerError, "internal error")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/telemetry"
 )
 
 // registration is one call of Serve.
@@ -12,19 +13,20 @@ type registration struct {
 	route   eventsource.Route
 	pattern pattern
 	handler http.Handler
+	answers answers
 
 	mu       sync.RWMutex
 	ended    bool
 	inFlight sync.WaitGroup
 }
 
-func newRegistration(route eventsource.Route, h http.Handler) (*registration, error) {
+func newRegistration(route eventsource.Route, h http.Handler, m *telemetry.Metrics) (*registration, error) {
 	p, err := parsePattern(route.Path)
 	if err != nil {
 		return nil, err
 	}
 	route.Path = p.path
-	return &registration{route: route, pattern: p, handler: h}, nil
+	return &registration{route: route, pattern: p, handler: h, answers: countOf(m, route.Owner)}, nil
 }
 
 // enter counts a request in, unless the registration has ended.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signalbox-events/signalbox/eventsource"
 	"github.com/signalbox-events/signalbox/internal/secret"
+	"github.com/signalbox-events/signalbox/internal/telemetry"
 )
 
 // Server serves the routes of all sources of the process. A port is opened with
@@ -27,11 +28,18 @@ type Server struct {
 	Log  *slog.Logger
 	// Secrets holds the certificates of routes that bring no secrets of their own.
 	Secrets secret.Reader
+	// Limits that hold for all ports; the zero value has the defaults.
+	Limits Limits
+	// Metrics counts answers; nil counts nothing.
+	Metrics *telemetry.Metrics
 	// Listen opens a port. Nil listens on Host.
 	Listen func(ctx context.Context, port string) (net.Listener, error)
 
 	mu       sync.Mutex
 	ports    map[string]*port
+	once     sync.Once
+	room     *room
+	stray    answers // of requests without a route
 	draining atomic.Bool
 }
 
@@ -51,7 +59,11 @@ func (s *Server) Serve(ctx context.Context, route eventsource.Route, h http.Hand
 	if ctx.Err() != nil {
 		return nil
 	}
-	r, err := newRegistration(route, h)
+	s.once.Do(func() {
+		s.room = newRoom(s.Limits.withDefaults())
+		s.stray = countOf(s.Metrics, eventsource.Owner{})
+	})
+	r, err := newRegistration(route, h, s.Metrics)
 	if err != nil {
 		return err
 	}
@@ -119,7 +131,7 @@ func (s *Server) add(ctx context.Context, r *registration) (*port, error) {
 	}
 	p.listener.cert.Store(cert)
 	p.routes = append(p.routes, r)
-	p.table.Store(newTable(p.routes))
+	p.changed()
 	if len(p.routes) == 1 {
 		p.serve()
 		s.Log.Info("port open", "port", r.route.Port, "address", p.listener.Addr().String(), "tls", cert != nil)

@@ -261,7 +261,7 @@ func TestHeadersTooLarge(t *testing.T) {
 	}
 	defer c.Close()
 	go func() {
-		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", 2*maxHeaderBytes))
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", strings.Repeat("x", 2*Limits{}.withDefaults().HeaderBytes))
 	}()
 	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil || !strings.Contains(line, "431") {

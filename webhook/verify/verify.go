@@ -60,20 +60,24 @@ func missing(format string, args ...any) error {
 }
 
 // Any checks against each of keys, the current one first, and returns nil as
-// soon as one fits; otherwise the error for the first. No keys is an error that
-// is no *Error.
+// soon as one fits; otherwise the error for the first. No keys, and an empty
+// one, with which everybody could sign, are errors that are no *Error.
 func Any(s Scheme, h http.Header, body []byte, keys [][]byte, now time.Time) error {
-	if len(keys) == 0 {
-		return errors.New("there is no secret to check with")
-	}
-	first := s.Check(h, body, keys[0], now)
-	if first == nil {
-		return nil
-	}
-	for _, key := range keys[1:] {
-		if s.Check(h, body, key, now) == nil {
-			return nil
+	var first error
+	for _, key := range keys {
+		if len(key) == 0 {
+			return errors.New("a secret to check with is empty")
 		}
+		err := s.Check(h, body, key, now)
+		if err == nil || errors.Is(err, ErrMissing) {
+			return err // what is missing is missing with every key
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		return errors.New("there is no secret to check with")
 	}
 	return first
 }

@@ -18,7 +18,10 @@ const maxConfigMap = 1 << 20
 // the manifest to the letter; what YAML is made of strings and numbers depends
 // on who makes it.
 func (w *workload) configMap(bus *Bus) (*corev1.ConfigMap, error) {
-	objects := map[string]json.RawMessage{strings.ToLower(w.Kind) + ".json": w.Raw, "eventbus.json": bus.raw}
+	objects := map[string]json.RawMessage{strings.ToLower(w.Kind) + ".json": w.Raw}
+	if bus.raw != nil {
+		objects["eventbus.json"] = bus.raw
+	}
 	for _, indent := range []string{"  ", ""} { // large ones without
 		cm := &corev1.ConfigMap{ObjectMeta: w.meta(), Data: map[string]string{}}
 		size := 0

@@ -194,11 +194,11 @@ func TestTokenForKindsThatNeedOne(t *testing.T) {
 
 func TestURLs(t *testing.T) {
 	tests := map[string]struct{ spec, want string }{
-		"own service":      {"", "[{order http://shop-eventsource-svc.team.svc:12000/order}]"},
-		"another port":     {"  service: {ports: [{port: 80, targetPort: 12000}]}", "[{order http://shop-eventsource-svc.team.svc:80/order}]"},
-		"headless":         {"  service: {clusterIP: None, ports: [{port: 80, targetPort: 12000}]}", "[{order http://shop-eventsource-svc.team.svc:12000/order}]"},
+		"own service":      {"", "[{order http://shop-eventsource-svc.team.svc:12000/order }]"},
+		"another port":     {"  service: {ports: [{port: 80, targetPort: 12000}]}", "[{order http://shop-eventsource-svc.team.svc:80/order }]"},
+		"headless":         {"  service: {clusterIP: None, ports: [{port: 80, targetPort: 12000}]}", "[{order http://shop-eventsource-svc.team.svc:12000/order }]"},
 		"port not served":  {"  service: {ports: [{port: 9}]}", "[]"},
-		"with certificate": {"    tls: {port: \"13000\", endpoint: /, serverCertSecret: {name: c, key: c}, serverKeySecret: {name: c, key: k}}", "[{order http://shop-eventsource-svc.team.svc:12000/order} {tls https://shop-eventsource-svc.team.svc:13000/}]"},
+		"with certificate": {"    tls: {port: \"13000\", endpoint: /, serverCertSecret: {name: c, key: c}, serverKeySecret: {name: c, key: k}}", "[{order http://shop-eventsource-svc.team.svc:12000/order } {tls https://shop-eventsource-svc.team.svc:13000/ }]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -107,7 +107,18 @@ func (w *workload) args(bus *Bus, refs references, received bool) []string {
 	}
 	if bus.exotic != nil {
 		args = append(args, "--no-embedded-bus")
-	} else {
+	}
+	args = append(args, w.busArgs(bus, refs)...)
+	if received {
+		args = append(args, "--drain-delay", drainDelay)
+	}
+	return args
+}
+
+// busArgs say where the bus and the secrets are.
+func (w *workload) busArgs(bus *Bus, refs references) []string {
+	var args []string
+	if bus.exotic == nil {
 		args = append(args, "--bus", bus.URL, "--bus-managed", "--bus-user", w.component,
 			"--bus-password-file", busDir+"/"+controller.KeyPassword, "--bus-ca", busDir+"/"+controller.KeyCA)
 	}
@@ -116,9 +127,6 @@ func (w *workload) args(bus *Bus, refs references, received bool) []string {
 	}
 	if len(refs.configMaps) > 0 {
 		args = append(args, "--configmaps", configMapsDir)
-	}
-	if received {
-		args = append(args, "--drain-delay", drainDelay)
 	}
 	return args
 }

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	netv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,7 +52,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	if u.GetDeletionTimestamp() != nil {
-		return reconcile.Result{}, nil // the children go with it
+		return r.finish(ctx, u) // the children go with it
 	}
 	result, err := r.object(ctx, u)
 	if ctx.Err() != nil || apply.NamespaceEnds(err) {
@@ -77,6 +78,9 @@ func (r *reconciler) object(ctx context.Context, u *unstructured.Unstructured) (
 	held := provided(c, o, problems, r.opts)
 	var bus *Bus
 	if held == (hold{}) {
+		if err := r.guard(ctx, u, o); err != nil {
+			return reconcile.Result{}, err
+		}
 		if bus, held, err = r.bus(ctx, o); err != nil {
 			return reconcile.Result{}, err
 		}
@@ -210,6 +214,9 @@ func (r *reconciler) tidy(ctx context.Context, owner client.Object, children *Ch
 	var unwanted []client.Object
 	if children.Service == nil && r.kind == v1alpha1.KindEventSource {
 		unwanted = append(unwanted, &corev1.Service{})
+	}
+	if children.Ingress == nil && r.kind == v1alpha1.KindEventSource {
+		unwanted = append(unwanted, &netv1.Ingress{})
 	}
 	if children.Budget == nil {
 		unwanted = append(unwanted, &policyv1.PodDisruptionBudget{})

@@ -84,7 +84,7 @@ func TestChildrenAndState(t *testing.T) {
 	u := controller.Object(source)
 	w.get(u, "shop")
 	s := before[v1alpha1.EventSourceStatus](u)
-	want := fmt.Sprintf("Ready 2/2 [{order http://shop-eventsource-svc.%s.svc:12000/order}]", w.ns)
+	want := fmt.Sprintf("Ready 2/2 [{order http://shop-eventsource-svc.%s.svc:12000/order }]", w.ns)
 	if got := fmt.Sprint(s.State, " ", s.Pods, " ", s.URLs); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
+	"github.com/signalbox-events/signalbox/eventsource"
 	"github.com/signalbox-events/signalbox/internal/controller/apply"
 	"github.com/signalbox-events/signalbox/internal/manifest"
 )
@@ -93,7 +94,7 @@ func urls(o *manifest.Object, svc *corev1.Service) []v1alpha1.EventURL {
 				scheme = "https"
 			}
 			host := net.JoinHostPort(svc.Name+"."+o.Namespace+".svc", port)
-			out = append(out, v1alpha1.EventURL{Event: e.Event, URL: scheme + "://" + host + r.Path})
+			out = append(out, v1alpha1.EventURL{Event: e.Event, URL: scheme + "://" + host + r.Path, PublicURL: eventsource.PublicURL(e.Config)})
 		}
 	}
 	return out

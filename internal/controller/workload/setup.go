@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	netv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,7 +43,7 @@ func Setup(mgr manager.Manager, o controller.Options) error {
 func childKinds(kind string) []client.Object {
 	kinds := []client.Object{&appsv1.Deployment{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{}}
 	if kind == v1alpha1.KindEventSource {
-		kinds = append(kinds, &corev1.Service{})
+		kinds = append(kinds, &corev1.Service{}, &netv1.Ingress{})
 	}
 	return kinds
 }

@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	netv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -30,6 +31,8 @@ type Children struct {
 	Deployment *appsv1.Deployment
 	// Service is nil if nothing is received.
 	Service *corev1.Service
+	// Ingress is nil if it is not asked for.
+	Ingress *netv1.Ingress
 	// Budget is nil if there is one pod.
 	Budget *policyv1.PodDisruptionBudget
 }
@@ -39,6 +42,9 @@ func (c *Children) list() []client.Object {
 	out := []client.Object{c.ConfigMap, c.Deployment}
 	if c.Service != nil {
 		out = append(out, c.Service)
+	}
+	if c.Ingress != nil {
+		out = append(out, c.Ingress)
 	}
 	if c.Budget != nil {
 		out = append(out, c.Budget)
@@ -59,6 +65,7 @@ func Build(o *manifest.Object, bus *Bus, opts controller.Options) (*Children, er
 		return nil, err
 	}
 	c.Service = w.service()
+	c.Ingress = w.ingress(c.Service)
 	c.Deployment = w.deployment(bus, refs, c.Service != nil)
 	c.Budget = w.budget()
 	return c, nil

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
@@ -39,6 +40,8 @@ type world struct {
 	api     client.Client
 	ns      string
 	stop    func()
+	// config is what the controller connects with.
+	config *rest.Config
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,7 +52,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	install(t, c, api)
-	return &world{T: t, cluster: c, api: api, ns: c.Namespace(t)}
+	return &world{T: t, cluster: c, api: api, ns: c.Namespace(t), config: c.Config()}
 }
 
 // install makes the kinds known to the API server, once.
@@ -74,13 +77,16 @@ func install(t *testing.T, c *kube.Cluster, api client.Client) {
 }
 
 // start runs a controller that knows nothing yet.
-func (w *world) start() {
+func (w *world) start(change ...func(*controller.Options)) {
 	w.Helper()
 	opts := options()
+	for _, f := range change {
+		f(&opts)
+	}
 	opts.Namespaces = []string{w.ns}
 	opts.MetricsAddr, opts.HealthAddr = "0", "0"
 	opts.Log = slog.New(slog.NewTextHandler(w.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	mgr, err := controller.New(w.cluster.Config(), opts, Setup)
+	mgr, err := controller.New(w.config, opts, Setup)
 	if err != nil {
 		w.Fatal(err)
 	}
