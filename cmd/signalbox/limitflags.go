@@ -25,9 +25,9 @@ func (f *limitFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.bodyTime, "body-timeout", time.Minute, "how long a request's body may take")
 	flags.StringVar(&f.rate, "min-body-rate", "4Ki", "bytes a second that a request's body has to bring")
 	flags.DurationVar(&f.idleTime, "idle-timeout", 2*time.Minute, "how long a connection is kept without a request")
-	flags.IntVar(&f.connections, "max-connections", 2000, "connections that a port has at a time; one more replaces the one that waits longest")
+	flags.IntVar(&f.connections, "max-connections", 1000, "connections that a port has at a time; one more replaces the one that waits longest")
 	flags.IntVar(&f.requests, "max-requests", 1000, "requests that are worked at at a time; one more is answered 503")
-	flags.StringVar(&f.memory, "max-body-memory", "48Mi", "memory for the bodies of all requests; what does not fit is answered 503")
+	flags.StringVar(&f.memory, "max-body-memory", "44Mi", "memory for the bodies of all requests; what does not fit is answered 503")
 }
 
 // limits wants all of them to be given: zero would mean the default.

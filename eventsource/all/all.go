@@ -9,6 +9,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventsource/bitbucketserver"
 	"github.com/signalbox-events/signalbox/eventsource/calendar"
 	"github.com/signalbox-events/signalbox/eventsource/cloudevents"
+	"github.com/signalbox-events/signalbox/eventsource/codecommit"
 	"github.com/signalbox-events/signalbox/eventsource/file"
 	"github.com/signalbox-events/signalbox/eventsource/gerrit"
 	"github.com/signalbox-events/signalbox/eventsource/gitea"
@@ -20,6 +21,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventsource/resource"
 	"github.com/signalbox-events/signalbox/eventsource/slack"
 	"github.com/signalbox-events/signalbox/eventsource/sns"
+	"github.com/signalbox-events/signalbox/eventsource/sourcehut"
 	"github.com/signalbox-events/signalbox/eventsource/storagegrid"
 	"github.com/signalbox-events/signalbox/eventsource/stripe"
 	"github.com/signalbox-events/signalbox/eventsource/webhook"
@@ -33,6 +35,7 @@ var Kinds = eventsource.Kinds{
 	bitbucketserver.Kind,
 	calendar.Kind,
 	cloudevents.Kind,
+	codecommit.Kind,
 	file.Kind,
 	gerrit.Kind,
 	gitea.Kind,
@@ -44,6 +47,7 @@ var Kinds = eventsource.Kinds{
 	resource.Kind,
 	slack.Kind,
 	sns.Kind,
+	sourcehut.Kind,
 	storagegrid.Kind,
 	stripe.Kind,
 	webhook.Kind,

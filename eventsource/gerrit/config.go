@@ -52,8 +52,16 @@ type Config struct {
 	ChangedFiles *gitevent.FilesConfig `json:"changedFiles,omitempty"`
 }
 
+// payloadLimit is less than that of other hosts: Gerrit sends little and signs
+// nothing, so that anybody could send much.
+const payloadLimit = 1 << 20
+
 // Default implements kind.Config.
 func (c *Config) Default() {
+	if c.Webhook != nil && c.Webhook.MaxPayloadSize == nil {
+		limit := int64(payloadLimit)
+		c.Webhook.MaxPayloadSize = &limit
+	}
 	githost.Default(c.Webhook)
 	c.ChangedFiles.Default(c.asks())
 }

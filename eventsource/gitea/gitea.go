@@ -91,6 +91,10 @@ func New(c Config, env eventsource.Env) (eventsource.Source, error) {
 	if s.keys != nil {
 		s.Hook.Check = s.check
 	}
+	if env.Offline {
+		s.lookup = nil
+		return s, nil
+	}
 	if c.managed() {
 		s.Keeper = c.keeper(a, s.keys, env)
 	}

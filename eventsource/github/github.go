@@ -64,6 +64,10 @@ func New(c Config, env eventsource.Env) (eventsource.Source, error) {
 		Schemes: []verify.Scheme{signature}, Keys: keys,
 		Payload: payloadOf, Events: s.events,
 	}}
+	if env.Offline {
+		s.lookup = nil
+		return s, nil
+	}
 	if c.managed() {
 		s.Keeper = c.keeper(a, keys, env)
 	}

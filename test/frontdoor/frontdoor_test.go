@@ -63,8 +63,7 @@ type house struct {
 type block struct {
 	ID    string         `json:"id"`
 	Entry string         `json:"entry"`
-	Git   map[string]any `json:"git"`
-	Image map[string]any `json:"image"`
+	Block map[string]any `json:"block"`
 }
 
 func newHouse(t *testing.T) *house {
@@ -149,21 +148,21 @@ func (h *house) post(path string, header http.Header, body []byte) (int, string)
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 
 // of waits until an entry's actions have brought n events.
-func (h *house) of(entry string, n int) []block {
-	h.t.Helper()
+func (h *house) of(t *testing.T, entry string, n int) []block {
+	t.Helper()
 	get := func() []block {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.seen[entry]
 	}
 	if err := proc.Until(20*time.Second, func() bool { return len(get()) >= n }); err != nil {
-		h.t.Errorf("%s: %d events came, want %d", entry, len(get()), n)
+		t.Errorf("%s: %d events came, want %d", entry, len(get()), n)
 	}
 	return get()
 }
 
-// sensor passes the blocks of an entry on to the sink.
-func (h *house) sensor(entry, filter string) string {
+// sensor passes a block of an entry's events on to the sink.
+func (h *house) sensor(entry, block, filter string) string {
 	return fmt.Sprintf(`---
 apiVersion: argoproj.io/v1alpha1
 kind: Sensor
@@ -183,9 +182,8 @@ spec:
           payload:
             - {src: {dependencyName: event, contextKey: id}, dest: id}
             - {src: {dependencyName: event, contextKey: subject}, dest: entry}
-            - {src: {dependencyName: event, dataKey: git, useRawData: true, value: "null"}, dest: git}
-            - {src: {dependencyName: event, dataKey: image, useRawData: true, value: "null"}, dest: image}
+            - {src: {dependencyName: event, dataKey: %[4]s, useRawData: true}, dest: block}
       policy: {status: {allow: [200]}}
       retryStrategy: {steps: 3}
-`, entry, filter, h.sink.URL)
+`, entry, filter, h.sink.URL, block)
 }

@@ -48,8 +48,7 @@ func TestHostileTraffic(t *testing.T) {
 	var most atomic.Int64
 	var watching sync.WaitGroup
 	watching.Go(func() { s.watch(ctx, &most) })
-	a := &attack{addr: s.addr, sent: map[string]*atomic.Int64{}}
-	stop := a.begin(ctx)
+	stop := startAttack(t, s.addr, duration(t))
 	honest := make([]*sender, len(endpoints))
 	var sending sync.WaitGroup
 	for i := range endpoints {
@@ -57,29 +56,27 @@ func TestHostileTraffic(t *testing.T) {
 		sending.Go(func() { honest[i].send(ctx) })
 	}
 	sending.Wait()
-	begun := time.Now()
-	stop()
-	t.Logf("the attack took %v to end", time.Since(begun))
+	sent := stop()
 	watching.Wait()
 	if s.process.Exited() {
 		t.Fatalf("the process has ended:\n%s", s.process.Log())
 	}
 	for _, h := range honest {
 		if len(h.took) == 0 {
-			t.Errorf("%s: nothing was sent", h.endpoint.kind)
+			t.Errorf("%s: nothing was sent", h.endpoint.name())
 			continue
 		}
 		slices.Sort(h.took)
-		t.Logf("%s: %d honest requests, %d refused; p50 %v, p99 %v, most %v", h.endpoint.kind, len(h.took)+len(h.refused), len(h.refused),
+		t.Logf("%s: %d honest requests, %d refused; p50 %v, p99 %v, most %v", h.endpoint.name(), len(h.took)+len(h.refused), len(h.refused),
 			h.took[len(h.took)/2], h.took[len(h.took)*99/100], h.took[len(h.took)-1])
 		for i, r := range h.refused {
 			if i < 5 {
-				t.Errorf("%s: an honest request was refused: %s", h.endpoint.kind, r)
+				t.Errorf("%s: an honest request was refused: %s", h.endpoint.name(), r)
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.sent)) {
-		n := a.sent[name].Load()
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		n := sent[name]
 		t.Logf("hostile: %7d %s", n, name)
 		if n == 0 {
 			t.Errorf("%s: nothing was sent", name)
@@ -129,6 +126,7 @@ func start(t *testing.T) *served {
 		}
 	}
 	write("secrets/hook/token", secretValue)
+	write("secrets/hook/user", "hooks")
 	write("m/sources.yaml", manifests(addr[strings.LastIndexByte(addr, ':')+1:]))
 	p, err := proc.Start(bin, "run", filepath.Join(dir, "m"), "--host", "127.0.0.1", "--data-dir", filepath.Join(dir, "data"),
 		"--secrets", filepath.Join(dir, "secrets"), "--admin-addr", admin, "--max-store", "256Mi", "--fsync", "1m")
@@ -145,8 +143,17 @@ func start(t *testing.T) *served {
 func manifests(port string) string {
 	var b strings.Builder
 	for _, e := range endpoints {
-		name := strings.ToLower(e.kind)
-		fmt.Fprintf(&b, "---\napiVersion: argoproj.io/v1alpha1\nkind: EventSource\nmetadata: {name: %s}\nspec:\n  %s:\n    all:\n      endpoint: %s\n      port: %q\n", name, e.kind, e.path(), port)
+		name := strings.ToLower(e.name())
+		fmt.Fprintf(&b, "---\napiVersion: argoproj.io/v1alpha1\nkind: EventSource\nmetadata: {name: %s}\nspec:\n  %s:\n    all:\n", name, e.kind)
+		indent := "      "
+		if e.nested {
+			b.WriteString("      webhook:\n")
+			indent += "  "
+		}
+		fmt.Fprintf(&b, "%sendpoint: %s\n%sport: %q\n", indent, e.path(), indent, port)
+		for _, line := range e.context {
+			b.WriteString(indent + line + "\n")
+		}
 		for _, line := range e.entry {
 			b.WriteString("      " + line + "\n")
 		}

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"io"
+	"math/bits"
 	"net/http"
 	"os"
 	"sync"
@@ -41,8 +42,12 @@ func (b *body) done(r *room, held bool) {
 	if r != nil {
 		r.giveBack(b)
 	}
-	if held || cap(b.bytes) > keptBuffer {
+	if held {
 		return
+	}
+	if cap(b.bytes) > keptBuffer {
+		keepLarge(b.bytes)
+		b.bytes = nil
 	}
 	b.bytes = b.bytes[:0]
 	if b.lingers {
@@ -127,13 +132,39 @@ func (b *body) grow(req *http.Request, room *room, limit int64) error {
 	if want > smallBody && cap(b.bytes) < smallBody {
 		want = smallBody
 	}
-	if !room.take(b, want-int64(cap(b.bytes))) {
+	larger := sizedBuffer(want)
+	if !room.take(b, int64(cap(larger)-cap(b.bytes))) {
+		keepLarge(larger)
 		return overloaded("the server has no memory for the body at the moment")
 	}
-	larger := make([]byte, len(b.bytes), want)
-	copy(larger, b.bytes)
+	larger = append(larger, b.bytes...)
+	keepLarge(b.bytes)
 	b.bytes = larger
 	return nil
+}
+
+// largeBuffers are kept from one large body to the next, by the power of two that
+// they hold at least. Somebody who sends many of them would make the process
+// collect garbage all the time otherwise.
+var largeBuffers [32]sync.Pool
+
+// sizedBuffer is an empty one of n bytes, or at most twice as many.
+func sizedBuffer(n int64) []byte {
+	if n > keptBuffer {
+		if b, ok := largeBuffers[bits.Len64(uint64(n-1))%len(largeBuffers)].Get().(*[]byte); ok { //nolint:gosec // it is positive
+			if int64(cap(*b)) >= n {
+				return (*b)[:0]
+			}
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+func keepLarge(b []byte) {
+	if cap(b) > keptBuffer {
+		b = b[:0]
+		largeBuffers[bits.Len64(uint64(cap(b)-1))%len(largeBuffers)].Put(&b) //nolint:gosec // it is positive
+	}
 }
 
 // linger is called where the body may not come at once, and after each read that

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,17 +24,19 @@ type guests struct {
 
 	mu  sync.Mutex
 	all map[*guest]struct{}
+	by  map[netip.Prefix]int // how many of an address
 }
 
 func newGuests(r *room) *guests {
 	l := r.limits
-	return &guests{room: r, most: l.Connections, mostWaiting: max(l.Memory/12, 1<<20), all: map[*guest]struct{}{}}
+	return &guests{room: r, most: l.Connections, mostWaiting: max(l.Memory/12, 1<<20), all: map[*guest]struct{}{}, by: map[netip.Prefix]int{}}
 }
 
 // guest is one connection.
 type guest struct {
 	net.Conn
-	of *guests
+	of      *guests
+	address netip.Prefix
 	// since is when it connected, or its last request ended; Unix nanoseconds.
 	since atomic.Int64
 	// inside counts its requests that have a handler; working those of them
@@ -64,29 +67,96 @@ func guestOf(r *http.Request) *guest {
 	return g
 }
 
-// admit takes a connection in, and sends others away where there are too many.
-// It returns nil, having closed c, if all others are worked for.
+// A connection has silence to say something, and grace for a request that it has
+// begun, before it is sent away for another one of the same address.
+const (
+	silence = 50 * time.Millisecond
+	grace   = 500 * time.Millisecond
+)
+
+// overdue tells whether g may be sent away for another one of its address.
+func (g *guest) overdue(now time.Time) bool {
+	age := now.Sub(time.Unix(0, g.since.Load()))
+	if g.inside.Load() == 0 && g.waiting.Load() == 0 {
+		return age > silence
+	}
+	return age > grace
+}
+
+// admit takes a connection in, and sends others away where there are too many:
+// those of the address that has most of them. It returns nil, having closed c,
+// if that is c's own and all of them are new, or if all others are worked for.
 func (gs *guests) admit(c net.Conn) *guest {
-	g := &guest{Conn: c, of: gs}
-	g.since.Store(time.Now().UnixNano())
+	g := &guest{Conn: c, of: gs, address: addressOf(c)}
+	tooMany := func() bool { return len(gs.all) >= gs.most }
+	for begun := time.Now(); !gs.enter(g); time.Sleep(silence / 10) {
+		now := time.Now()
+		crowd, alone := gs.crowd()
+		own := crowd == g.address
+		gs.shed(tooMany, func(o *guest) bool { return o.address == crowd && (!own || o.overdue(now)) })
+		if gs.enter(g) {
+			break
+		}
+		// Who shares an address with everybody, as behind a proxy, is worth a moment.
+		if own && !alone || now.Sub(begun) > 2*silence {
+			_ = c.Close() //nolint:errcheck // nobody has asked anything on it
+			return nil
+		}
+	}
+	return g
+}
+
+// crowd is the address with most connections; alone tells that there is no other.
+func (gs *guests) crowd() (address netip.Prefix, alone bool) {
 	gs.mu.Lock()
-	full := len(gs.all) >= gs.most
-	if !full {
-		gs.all[g] = struct{}{}
+	defer gs.mu.Unlock()
+	most := 0
+	for a, n := range gs.by {
+		if n > most {
+			address, most = a, n
+		}
 	}
-	gs.mu.Unlock()
-	if !full {
-		return g
+	return address, len(gs.by) == 1
+}
+
+// addressOf is where a connection comes from: an IPv4 address, or the first half
+// of an IPv6 one, of which a machine has as many as it likes.
+func addressOf(c net.Conn) netip.Prefix {
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}
 	}
-	gs.shed(func() bool { return len(gs.all) >= gs.most }, func(*guest) bool { return true })
+	a := at.Addr().Unmap().WithZone("")
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+// enter puts g among the others if there is room.
+func (gs *guests) enter(g *guest) bool {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if len(gs.all) >= gs.most {
-		_ = c.Close() //nolint:errcheck // nobody has asked anything on it
-		return nil
+		return false
 	}
+	g.since.Store(time.Now().UnixNano())
 	gs.all[g] = struct{}{}
-	return g
+	gs.by[g.address]++
+	return true
+}
+
+// drop takes g out. The lock is held.
+func (gs *guests) drop(g *guest) {
+	if _, in := gs.all[g]; !in {
+		return
+	}
+	delete(gs.all, g)
+	if gs.by[g.address]--; gs.by[g.address] == 0 {
+		delete(gs.by, g.address)
+	}
 }
 
 // shed closes connections of those asked for that nothing is done for, if there
@@ -118,7 +188,7 @@ func (gs *guests) shed(tooMany func() bool, asked func(*guest) bool) {
 			return cmp.Compare(a.since, b.since)
 		})
 		for _, c := range found[:min(len(found), 1+gs.most/32)] {
-			delete(gs.all, c.guest)
+			gs.drop(c.guest)
 			gs.waiting.Add(-c.waiting.Swap(0))
 			closing = append(closing, c.guest)
 		}
@@ -146,7 +216,7 @@ func (g *guest) Read(b []byte) (int, error) {
 func (g *guest) Close() error {
 	g.once.Do(func() {
 		g.of.mu.Lock()
-		delete(g.of.all, g)
+		g.of.drop(g)
 		g.of.mu.Unlock()
 		g.of.waiting.Add(-g.waiting.Swap(0))
 	})

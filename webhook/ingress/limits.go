@@ -19,17 +19,17 @@ type Limits struct {
 	BodyRate int
 	// IdleTime is how long a connection is kept without a request. Default 2m.
 	IdleTime time.Duration
-	// Connections is how many a port has at a time. One more replaces the one
-	// that has been waiting longest, those first that have never had an event
-	// accepted. Default 2000.
+	// Connections is how many a port has at a time. One more replaces one of
+	// the address that has most: the one that has been waiting longest, those
+	// first that have never had an event accepted. Default 1000.
 	Connections int
 	// Requests is how many are worked at at a time, once they have arrived
 	// whole; one more is answered 503. Default 1000.
 	Requests int
 	// Memory is how many bytes the bodies of all requests take. Bodies larger
-	// than 64 KiB get three quarters of it at most. Where it does not suffice,
+	// than 64 KiB get seven twelfths of it at most, which is enough for one of 25 MiB by default. Where it does not suffice,
 	// bodies that arrive slowly are given up, and then new ones are answered 503.
-	// Default 48 MiB.
+	// Default 44 MiB.
 	Memory int64
 }
 
@@ -52,8 +52,8 @@ func (l Limits) withDefaults() Limits {
 		BodyTime:    cmp.Or(l.BodyTime, 60*time.Second),
 		BodyRate:    cmp.Or(l.BodyRate, 4096),
 		IdleTime:    cmp.Or(l.IdleTime, 2*time.Minute),
-		Connections: cmp.Or(l.Connections, 2000),
+		Connections: cmp.Or(l.Connections, 1000),
 		Requests:    cmp.Or(l.Requests, 1000),
-		Memory:      cmp.Or(l.Memory, 48<<20),
+		Memory:      cmp.Or(l.Memory, 44<<20),
 	}
 }

@@ -38,7 +38,7 @@ func newRoom(l Limits) *room {
 }
 
 // patience is how old a slow body has to be before it is given up for others.
-const patience = time.Second
+const patience = 500 * time.Millisecond
 
 // take lets b have n bytes more in all.
 func (r *room) take(b *body, n int64) bool {
@@ -58,7 +58,7 @@ func (r *room) take(b *body, n int64) bool {
 	return false
 }
 
-func (r *room) mostLarge() int64 { return r.limits.Memory / 4 * 3 }
+func (r *room) mostLarge() int64 { return r.limits.Memory / 12 * 7 }
 
 // squeeze gives up the oldest slow bodies until all that is taken fits.
 func (r *room) squeeze(but *body, large bool) bool {
