@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The blocks of README.md and docs/start.md are marked by their info strings:
+// The blocks of README.md, docs/start.md and docs/git.md are marked by their info strings:
 //
 //	sh run      is run, once
 //	sh until    is run again until its output is what is shown
@@ -35,7 +35,7 @@ func TestReadme(t *testing.T) {
 		t.Skip("takes fifteen seconds: the README waits for retries")
 	}
 	w := newWalk(t, "bin", "12000")
-	w.copyQuickstart()
+	w.copyExample("quickstart")
 	w.start("bin/signalbox run examples/quickstart") // what "make run" does after building
 	if ran := w.follow("../README.md"); ran < 8 {
 		t.Errorf("only %d blocks of the README were run", ran)
@@ -49,6 +49,20 @@ func TestStart(t *testing.T) {
 	w := newWalk(t, "", "12100", "12101")
 	if ran := w.follow("../docs/start.md"); ran < 7 {
 		t.Errorf("only %d blocks of docs/start.md were run", ran)
+	}
+}
+
+func TestGit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program and runs it")
+	}
+	w := newWalk(t, "bin", "12000", "8081")
+	w.copyExample("git-push")
+	if ran := w.follow("../docs/git.md"); ran < 5 {
+		t.Errorf("only %d blocks of docs/git.md were run", ran)
+	}
+	if n := strings.Count(w.log.String(), "building acme/shop"); n != 1 {
+		t.Errorf("the push was acted on %d times", n)
 	}
 }
 
@@ -74,10 +88,11 @@ func newWalk(t *testing.T, bin string, ports ...string) *walk {
 	return w
 }
 
-func (w *walk) copyQuickstart() {
-	files, err := filepath.Glob("quickstart/*.yaml")
+// copyExample copies a folder of examples/ into that of the walk.
+func (w *walk) copyExample(name string) {
+	files, err := filepath.Glob(filepath.Join(name, "*"))
 	if err != nil || len(files) == 0 {
-		w.t.Fatal("there is no quickstart", err)
+		w.t.Fatalf("there is no example %s: %v", name, err)
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
@@ -132,7 +147,7 @@ func (w *walk) follow(file string) (ran int) {
 }
 
 func (w *walk) start(command string) {
-	args := append(strings.Fields(command), "--host", "127.0.0.1")
+	args := append(strings.Fields(w.here(command)), "--host", "127.0.0.1")
 	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), filepath.Join(w.dir, args[0]), args[1:]...) //nolint:gosec // the text's own command
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log
 	if err := cmd.Start(); err != nil {

@@ -54,7 +54,7 @@ var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 
 // cel compiles filters.cel.
 func (c *compiler) cel(path, text string) clause {
-	said := clause{path: path, want: text}
+	said := clause{path: path, want: strings.Join(strings.Fields(text), " ")}
 	env, err := celEnv()
 	if err != nil { // cannot happen: the environment does not depend on input
 		c.add(v1alpha1.Invalid(path, "CEL is not available: %v", err))

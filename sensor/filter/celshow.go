@@ -26,7 +26,14 @@ type operand struct {
 func operands(checked *cel.Ast) shown {
 	var out shown
 	inner := map[int64]bool{} // parts of what is shown already
+	// Of a block, the member that a function looks at says why.
+	looked := map[int64]string{}
 	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.CallKind && e.AsCall().IsMemberFunction() {
+			if member := looksAt[e.AsCall().FunctionName()]; member != "" {
+				looked[e.AsCall().Target().ID()] = member
+			}
+		}
 		if inner[e.ID()] {
 			return
 		}
@@ -48,6 +55,9 @@ func operands(checked *cel.Ast) shown {
 			break
 		}
 		slices.Reverse(keys)
+		if member := looked[e.ID()]; member != "" {
+			keys = append(keys, member)
+		}
 		o := operand{text: strings.Join(keys, ".")}
 		switch {
 		case keys[0] == "data" && len(keys) == 1, strings.HasPrefix(o.text, "event.extensions"):
@@ -68,6 +78,9 @@ func operands(checked *cel.Ast) shown {
 	}))
 	return out
 }
+
+// looksAt is the member of a block that a function of ours looks at.
+var looksAt = map[string]string{"changed": "changedFiles", "onBranch": "branch", "tagged": "tag"}
 
 // of tells the values in an event.
 func (s shown) of(in *input) string {
