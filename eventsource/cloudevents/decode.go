@@ -96,6 +96,9 @@ func structured(object []byte) (eventsource.Event, error) {
 	return e, nil
 }
 
+// mostTold is how many mistakes of a batch the sender is told of.
+const mostTold = 10
+
 // batch reads a JSON array of events.
 func batch(list []byte) ([]eventsource.Event, error) {
 	var objects []json.RawMessage
@@ -108,6 +111,9 @@ func batch(list []byte) ([]eventsource.Event, error) {
 		var err error
 		if events[i], err = structured(object); err != nil {
 			errs = append(errs, fmt.Errorf("event %d of the batch: %w", i+1, err))
+			if len(errs) == mostTold {
+				return nil, errors.Join(errs...)
+			}
 		}
 	}
 	return events, errors.Join(errs...)

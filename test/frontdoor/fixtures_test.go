@@ -125,7 +125,7 @@ func TestFixtures(t *testing.T) {
 	h.write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: hooks}\nstringData: {secret: s3cr3t, user: hooks}\n")
 	h.write("source.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: EventSource\nmetadata: {name: door}\nspec:\n"+spec)
 	h.write("sensors.yaml", sensors)
-	h.start()
+	h.start("")
 	for _, v := range vendors {
 		t.Run(v.folder, func(t *testing.T) { v.send(t, h) })
 	}
