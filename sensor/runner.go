@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/internal/seldom"
 	"github.com/signalbox-events/signalbox/internal/telemetry"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
 	"github.com/signalbox-events/signalbox/sensor/verdict"
@@ -29,6 +30,18 @@ type runner struct {
 	join              *join // nil if the condition needs one event only
 	stopping          chan struct{}
 	trouble           quiet
+	unsure            seldom.Complaint // about filters that fail
+}
+
+// warn tells, now and then, of a filter that fails rather than says no. Paths that
+// an event does not have are no surprise in filters.data and filters.exprs.
+func (r *runner) warn(dependency, event string, why *verdict.Clause) {
+	if why == nil || why.Path != "filters.cel" {
+		return
+	}
+	if due, skipped := r.unsure.Due(dependency + why.Err); due {
+		r.log.Warn("a filter fails, so the event does not pass", "dependency", dependency, "event", event, "filter", why.Want, "error", why.Err, "repeated", skipped)
+	}
 }
 
 type triggerMetrics struct {
@@ -157,6 +170,7 @@ func (t *runner) process(ctx context.Context, d *eventbus.Delivery) (ending, err
 		}
 		if v.Outcome == verdict.Error {
 			t.metrics.undecided.Inc()
+			t.warn(dep.Name, d.Event.ID(), v.Why())
 		}
 		if v.Transform != nil && v.Transform.Outcome == verdict.Error {
 			if err := t.buryEvent(ctx, dep.Name, d.From, d.Event, fmt.Sprintf("dependency %s: transform: %s", dep.Name, v.Transform.Err)); err != nil {

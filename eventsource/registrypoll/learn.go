@@ -18,7 +18,7 @@ func (s *source) learn(ctx context.Context, r name.Repository, m *memory, listed
 	l := &lesson{source: s, repository: r, memory: m, tags: slices.Compact(tags)}
 	l.first = m.Tags == nil
 	// What a changed manifest brings into sight is not new.
-	l.quiet = (l.first || m.Selection != s.selection) && !(l.first && s.config.EmitExisting)
+	l.quiet = l.first && !s.config.EmitExisting || !l.first && m.Selection != s.selection
 	l.changed = l.first || m.Selection != s.selection
 	m.Selection = s.selection
 	if m.Tags == nil {

@@ -10,12 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.uber.org/goleak"
 
 	"github.com/signalbox-events/signalbox/eventsource"
 	"github.com/signalbox-events/signalbox/eventsource/sourcetest"

@@ -32,6 +32,10 @@ func (r *sourceRun) settled() bool {
 	return true
 }
 
+// aloneTTL is how long a process waits for the one before it where there can be
+// no other: its lease is only about the old and the new version of a changed object.
+const aloneTTL = 3 * time.Second
+
 // handover is how long the old and the new version of a changed EventSource run
 // side by side. Their ids are the same, so the bus keeps one of each event.
 const handover = 300 * time.Millisecond
@@ -50,6 +54,9 @@ func (b *busRun) applySource(ctx context.Context, o *manifest.Object) {
 	run := &sourceRun{object: o, cancel: cancel}
 	for _, e := range o.Entries {
 		state, lead := eventsource.OnBus(b.bus.State(), o.Name, e.Event)
+		if b.p.cfg.Server != nil { // nobody else uses the bus: a holder other than us has died
+			lead.TTL = aloneTTL
+		}
 		r, err := eventsource.NewRunner(eventsource.RunnerConfig{
 			Namespace: o.Namespace, EventSource: o.Name, Event: e.Event, Kind: e.Kind, Config: e.Config,
 			Publisher: b.bus, Metrics: b.p.metrics, Log: b.p.cfg.Log,

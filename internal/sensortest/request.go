@@ -19,6 +19,7 @@ import (
 
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/kind"
 	"github.com/signalbox-events/signalbox/internal/manifest"
 )
 
@@ -37,10 +38,21 @@ func (r *Runner) received(ctx context.Context, namespace string, in Input) ([][]
 	if config == nil {
 		return nil, err
 	}
-	stage := &stage{serving: make(chan struct{})}
+	var data [][]byte
+	for _, value := range secretValues {
+		if data, err = r.staged(ctx, namespace, in, entry, config, raw, &standIn{value}); err == nil {
+			return data, nil
+		}
+	}
+	return nil, err
+}
+
+// staged builds the source, and plays the request with one value of all secrets.
+func (r *Runner) staged(ctx context.Context, namespace string, in Input, entry *manifest.Entry, config kind.Config, raw []byte, secrets *standIn) ([][]byte, error) {
+	stage := &stage{serving: make(chan struct{}), secret: secrets.value}
 	source, err := entry.Kind.Build(config, eventsource.Env{
 		Namespace: namespace, EventSource: in.From.Source, Event: in.From.Event, Offline: true,
-		Log: slog.New(slog.DiscardHandler), Secrets: standIn{}, Hooks: stage, State: forgetful{}, Lead: neverLeads{},
+		Log: slog.New(slog.DiscardHandler), Secrets: secrets, Hooks: stage, State: forgetful{}, Lead: neverLeads{},
 	})
 	if err != nil {
 		return nil, err
@@ -107,18 +119,23 @@ func providerOf(raw []byte) string {
 	return c.Provider
 }
 
-// secretValue is what every secret is for the time of a test. It has the form of
-// a Standard Webhooks secret, and is a good one of any other sort.
-var secretValue = []byte("whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes ...")))
-
-type standIn struct{}
-
-func (standIn) Secret(context.Context, *corev1.SecretKeySelector) ([]byte, error) {
-	return secretValue, nil
+// secretValues are what every secret is for the time of a test, one after the
+// other until the request is taken: senders that have two ways to sign choose by
+// the form of the secret. The first has that of a Standard Webhooks secret.
+var secretValues = [][]byte{
+	[]byte("whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of thirty-two bytes ..."))),
+	[]byte("a secret that is plain text"),
 }
 
-func (standIn) ConfigMap(context.Context, *corev1.ConfigMapKeySelector) ([]byte, error) {
-	return secretValue, nil
+// standIn is every secret at once.
+type standIn struct{ value []byte }
+
+func (s *standIn) Secret(context.Context, *corev1.SecretKeySelector) ([]byte, error) {
+	return s.value, nil
+}
+
+func (s *standIn) ConfigMap(context.Context, *corev1.ConfigMapKeySelector) ([]byte, error) {
+	return s.value, nil
 }
 
 type forgetful struct{}
@@ -138,6 +155,7 @@ func (neverLeads) Lead(ctx context.Context, _ string, _ func(context.Context) er
 type stage struct {
 	once    sync.Once
 	serving chan struct{}
+	secret  []byte
 	handler http.Handler
 	route   eventsource.Route
 	mu      sync.Mutex
@@ -184,7 +202,7 @@ func (s *stage) play(ctx context.Context, k eventsource.Kind, provider string, i
 	}
 	var why []error
 	for _, sender := range named {
-		header, err := sender.Header(eventsource.Sending{Body: in.Data, Event: event, ID: "delivery-1", Secret: secretValue, Now: time.Now()})
+		header, err := sender.Header(eventsource.Sending{Body: in.Data, Event: event, ID: "delivery-1", Secret: s.secret, Now: time.Now()})
 		if err != nil {
 			why = append(why, fmt.Errorf("as %s: %w", sender.Name, err))
 			continue

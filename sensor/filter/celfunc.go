@@ -16,6 +16,7 @@ import (
 //	text.glob(pattern), text.glob([pattern, ...])
 //	version.semver(constraint)
 //	data.git.changed([pattern, ...]), data.git.changed([pattern, ...], ifUnknown)
+//	data.git.pushedTo([pattern, ...]), data.git.pushedTo(pattern)
 //	data.git.onBranch([pattern, ...]), data.git.onBranch(pattern)
 //	data.git.tagged(constraint), data.image.tagged(constraint)
 func functions() []cel.EnvOption {
@@ -31,6 +32,9 @@ func functions() []cel.EnvOption {
 				cel.BinaryBinding(func(git, patterns ref.Val) ref.Val { return changedOf(git, patterns, types.True) })),
 			cel.MemberOverload("git_changed_list_bool", []*cel.Type{cel.DynType, patterns, cel.BoolType}, cel.BoolType,
 				cel.FunctionBinding(func(args ...ref.Val) ref.Val { return changedOf(args[0], args[1], args[2]) }))),
+		cel.Function("pushedTo",
+			cel.MemberOverload("git_pushedto_string", []*cel.Type{cel.DynType, cel.StringType}, cel.BoolType, cel.BinaryBinding(pushedTo)),
+			cel.MemberOverload("git_pushedto_list", []*cel.Type{cel.DynType, patterns}, cel.BoolType, cel.BinaryBinding(pushedTo))),
 		cel.Function("onBranch",
 			cel.MemberOverload("git_onbranch_string", []*cel.Type{cel.DynType, cel.StringType}, cel.BoolType, cel.BinaryBinding(onBranch)),
 			cel.MemberOverload("git_onbranch_list", []*cel.Type{cel.DynType, patterns}, cel.BoolType, cel.BinaryBinding(onBranch))),
@@ -136,6 +140,23 @@ func changedOf(git, patterns, ifUnknown ref.Val) ref.Val {
 		}
 	}
 	return types.False
+}
+
+// pushedTo tells whether commits were pushed to such a branch: not whether it was
+// removed, nor whether somebody wants to merge into it.
+func pushedTo(git, patterns ref.Val) ref.Val {
+	event, err := member(git, "event")
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	deleted, err := member(git, "deleted")
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	if event != types.String("push") || deleted == types.True {
+		return types.False
+	}
+	return onBranch(git, patterns)
 }
 
 // onBranch is false where there is no branch, as in an event of a tag.

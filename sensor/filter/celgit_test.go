@@ -9,6 +9,7 @@ import (
 const pushed = `{"git": {"event": "push", "branch": "release/1.4", "changedFiles": ["README.md", "services/api/main.go", "services/api/doc/a.md"]},
   "unknown": {"branch": "main", "changedFiles": null, "changedFilesUnknown": "truncated"},
   "none": {"branch": "main", "changedFiles": []},
+  "gone": {"event": "push", "branch": "main", "deleted": true}, "pull": {"event": "pull_request", "branch": "main", "deleted": false},
   "tag": {"tag": "v1.4.2", "changedFiles": null},
   "image": {"tag": "2.0.0-rc.1"}, "digest": {"digest": "sha256:00"}, "text": "x", "odd": {"changedFiles": [1], "branch": 3}}`
 
@@ -38,6 +39,12 @@ func TestGitFunctions(t *testing.T) {
 		{`data.git.onBranch(["main", "develop"])`, reject},
 		{`data.tag.onBranch(["**"])`, reject},
 		{`data.odd.onBranch("**")`, reject},
+		{`data.git.pushedTo("release/*")`, pass},
+		{`data.git.pushedTo(["main"])`, reject},
+		{`data.gone.pushedTo("main")`, reject},
+		{`data.pull.pushedTo("main")`, reject},
+		{`data.pull.onBranch("main")`, pass},
+		{`data.text.pushedTo("main")`, fails},
 		{`data.tag.tagged(">=1.4 <2")`, pass},
 		{`data.tag.tagged("^2")`, reject},
 		{`data.git.tagged("*")`, reject},
@@ -50,4 +57,3 @@ func TestGitFunctions(t *testing.T) {
 		t.Run(c.expr, func(t *testing.T) { check(t, "filters:\n  cel: |-\n    "+c.expr, pushed, c.want) })
 	}
 }
-

@@ -80,7 +80,7 @@ func operands(checked *cel.Ast) shown {
 }
 
 // looksAt is the member of a block that a function of ours looks at.
-var looksAt = map[string]string{"changed": "changedFiles", "onBranch": "branch", "tagged": "tag"}
+var looksAt = map[string]string{"changed": "changedFiles", "onBranch": "branch", "pushedTo": "branch", "tagged": "tag"}
 
 // of tells the values in an event.
 func (s shown) of(in *input) string {

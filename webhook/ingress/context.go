@@ -169,7 +169,7 @@ func NoteOpenUnless(path string, c *v1alpha1.WebhookContext, signed bool) error 
 		return nil
 	}
 	return v1alpha1.Warn(path, "the endpoint takes requests from anybody who reaches it").
-		Hinted("set authSecret, basicAuth, oidc or clientCASecret; or insecure: true if that is meant")
+		Hinted("set the secret that the sender signs with, or authSecret, basicAuth, oidc or clientCASecret; or insecure: true if that is meant")
 }
 
 // RouteOf is the place that c describes. Without methods it answers c's own.
