@@ -58,6 +58,10 @@ func provided(c *apply.Conditions, o *manifest.Object, problems []*v1alpha1.Prob
 	rest := errs
 	if o.Kind == v1alpha1.KindEventSource {
 		rest = provide(c, apply.SourcesProvided, apply.InvalidEventSource, "spec", errs, missing)
+		// An endpoint that anybody may use, say: it runs, and somebody ought to know.
+		if warnings := ofSeverity(problems, v1alpha1.Warning); len(errs) == 0 && len(missing) == 0 && len(warnings) > 0 {
+			c.True(apply.SourcesProvided, apply.Succeeded, "%s", summary(warnings))
+		}
 	} else {
 		rest = provide(c, apply.DependenciesProvided, apply.InvalidDependencies, "spec.dependencies", rest, nil)
 		rest = provide(c, apply.TriggersProvided, apply.InvalidTriggers, "spec.triggers", rest, missing)

@@ -56,7 +56,7 @@ func TestChildrenAndState(t *testing.T) {
 	w.create(es("  replicas: 2"))
 	w.create(sensor(logTrigger))
 	w.wants(source, "shop", deployed, `False EventBusNotFound: there is no EventBus "default" in namespace `+w.ns)
-	w.wants(source, "shop", apply.SourcesProvided, "True Succeeded")
+	w.wants(source, "shop", apply.SourcesProvided, "True Succeeded: spec.webhook.order: the endpoint takes requests from anybody who reaches it")
 	w.wants(sink, "orders", deployed, "False EventBusNotFound")
 	w.bus()
 	w.wants(source, "shop", deployed, "Unknown PodsNotReady: 0 of 2 pods ready")
