@@ -265,9 +265,8 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 		p.stop(i, false)
 		p.start(i, 3)
 		eventually(t, "it is ready again", func() bool { return p.ready(i) })
-		if published.Load() == before {
-			t.Error("nothing was published meanwhile")
-		}
+		// A publisher may have waited for all that time for the member that went.
+		eventually(t, "publishing goes on", func() bool { return published.Load() > before })
 	}
 	rolled.Store(true)
 	load.Wait()
