@@ -86,7 +86,7 @@ func TestPatterns(t *testing.T) {
 		{"refs/heads/main", "", "", "refs/heads/main", "refs/heads/other refs/tags/main"},
 		{"refs/tags/*", "", "", "refs/heads/refs/tags/a", "refs/tags/a"},
 	} {
-		m := selection{strings.Fields(c.branches), strings.Fields(c.tags), strings.Fields(c.ignore)}.matcher()
+		m := selection{strings.Fields(c.branches), strings.Fields(c.tags), strings.Fields(c.ignore)}
 		for _, ref := range strings.Fields(c.yes) {
 			if !m.match(ref) {
 				t.Errorf("%v does not match %s", c, ref)
@@ -105,7 +105,7 @@ func FuzzPattern(f *testing.F) {
 		f.Add(s, "refs/heads/a/b")
 	}
 	f.Fuzz(func(t *testing.T, pattern, ref string) {
-		m := selection{Branches: []string{pattern}, Ignore: []string{"**"}}.matcher()
+		m := selection{Branches: []string{pattern}, Ignore: []string{"**"}}
 		if strings.ToValidUTF8(ref, "") == ref && !strings.Contains(ref, "\n") && m.match(ref) {
 			t.Errorf("%q is matched by %q, though everything is ignored", ref, pattern)
 		}

@@ -1,15 +1,8 @@
 package gitpoll
 
 import (
-	"bytes"
-	"compress/flate"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -72,7 +65,7 @@ func (c change) id(url string) string {
 // learn takes a list of refs into the memory, and what is different into Pending.
 // It tells whether the memory has changed.
 func (m *memory) learn(refs *gitrepo.Refs, now selection, emitExisting bool) bool {
-	match, before := now.matcher(), m.Selection.matcher()
+	match, before := now, m.Selection
 	tips := map[string]tip{}
 	for ref, t := range refs.Tips {
 		if match.match(ref) {
@@ -109,48 +102,8 @@ func (s selection) equal(o selection) bool {
 	return slices.Equal(s.Branches, o.Branches) && slices.Equal(s.Tags, o.Tags) && slices.Equal(s.Ignore, o.Ignore)
 }
 
-// record is where the memory is kept.
-type record struct {
-	state eventsource.State
-	key   string
-}
-
-func newRecord(state eventsource.State, url string) record {
+// newRecord is where the memory of a repository is kept.
+func newRecord(state eventsource.State, url string) eventsource.Kept[memory] {
 	sum := sha256.Sum256([]byte(url))
-	return record{state, "refs/" + hex.EncodeToString(sum[:8])}
-}
-
-// mostMemory bounds what a memory may be unpacked to.
-const mostMemory = 256 << 20
-
-// load returns an empty memory if there is none.
-func (r record) load(ctx context.Context) (*memory, error) {
-	b, err := r.state.Get(ctx, r.key)
-	if err != nil {
-		return nil, fmt.Errorf("read what was seen: %w", err)
-	}
-	m := &memory{}
-	if len(b) == 0 {
-		return m, nil
-	}
-	z := flate.NewReader(bytes.NewReader(b))
-	if err := errors.Join(json.NewDecoder(io.LimitReader(z, mostMemory)).Decode(m), z.Close()); err != nil {
-		return nil, fmt.Errorf("read what was seen: %w", err)
-	}
-	return m, nil
-}
-
-func (r record) save(ctx context.Context, m *memory) error {
-	var b bytes.Buffer
-	z, err := flate.NewWriter(&b, flate.BestSpeed)
-	if err == nil {
-		err = errors.Join(json.NewEncoder(z).Encode(m), z.Close())
-	}
-	if err == nil {
-		err = r.state.Put(ctx, r.key, b.Bytes())
-	}
-	if err != nil {
-		return fmt.Errorf("write what was seen of %d refs: %w", len(m.Refs), err)
-	}
-	return nil
+	return eventsource.Kept[memory]{State: state, Key: "refs/" + hex.EncodeToString(sum[:8])}
 }

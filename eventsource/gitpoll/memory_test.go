@@ -85,32 +85,32 @@ func TestIDs(t *testing.T) {
 func TestMemoryIsKept(t *testing.T) {
 	state := &sourcetest.State{}
 	r := newRecord(state, "https://example.com/a")
-	if m, err := r.load(t.Context()); err != nil || m.Refs != nil {
+	if m, err := r.Load(t.Context()); err != nil || m.Refs != nil {
 		t.Fatalf("got %+v, %v", m, err)
 	}
 	m := &memory{}
 	m.learn(refs("heads/main=1"), selection{Branches: []string{"**"}}, true)
-	if err := r.save(t.Context(), m); err != nil {
+	if err := r.Save(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.load(t.Context()); err != nil || !reflect.DeepEqual(got, m) {
+	if got, err := r.Load(t.Context()); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, %v, want %+v", got, err, m)
 	}
 	empty := &memory{}
 	empty.learn(refs(""), selection{}, false)
-	if err := r.save(t.Context(), empty); err != nil {
+	if err := r.Save(t.Context(), empty); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.load(t.Context()); err != nil || got.Refs == nil {
+	if got, err := r.Load(t.Context()); err != nil || got.Refs == nil {
 		t.Errorf("an empty repository counts as not seen: %+v, %v", got, err)
 	}
-	if newRecord(state, "https://example.com/b").key == r.key {
+	if newRecord(state, "https://example.com/b").Key == r.Key {
 		t.Error("two repositories share a memory")
 	}
-	if err := state.Put(t.Context(), r.key, []byte("nonsense")); err != nil {
+	if err := state.Put(t.Context(), r.Key, []byte("nonsense")); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := r.load(t.Context()); err == nil {
+	if m, err := r.Load(t.Context()); err == nil {
 		t.Errorf("nonsense is %+v", m)
 	}
 }
@@ -123,10 +123,10 @@ func TestMemoryOfManyRefs(t *testing.T) {
 	for i := range 50_000 {
 		m.Refs[fmt.Sprintf("refs/heads/feature/ticket-%d", i)] = tip((change{Turn: uint64(i)}).id("x") + "00000000")
 	}
-	if err := r.save(t.Context(), m); err != nil {
+	if err := r.Save(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(state.All()[r.key]); n > 3<<20 {
+	if n := len(state.All()[r.Key]); n > 3<<20 {
 		t.Errorf("%d bytes", n)
 	}
 }

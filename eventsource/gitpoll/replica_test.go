@@ -181,7 +181,7 @@ func newWorld(t *testing.T) *world {
 	m := &memory{}
 	m.learn(refs("heads/main="+w.repo.At(t, main)), selection{Branches: []string{"**"}}, false)
 	state, _ := eventsource.OnBus(w.bus.State(), "source", "event")
-	if err := newRecord(state, w.server.Repository).save(t.Context(), m); err != nil {
+	if err := newRecord(state, w.server.Repository).Save(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	return w

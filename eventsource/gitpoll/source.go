@@ -39,7 +39,7 @@ type source struct {
 	selection selection
 	remote    *gitrepo.Remote
 	url       string
-	record    record
+	record    eventsource.Kept[memory]
 	lead      eventsource.Leader
 	log       *slog.Logger
 
@@ -104,7 +104,7 @@ func (s *source) poll(ctx context.Context, emit eventsource.Emit) error {
 
 // look lists the refs, and emits what has changed.
 func (s *source) look(ctx context.Context, emit eventsource.Emit) error {
-	m, err := s.record.load(ctx)
+	m, err := s.record.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *source) look(ctx context.Context, emit eventsource.Emit) error {
 	if !m.learn(refs, s.selection, s.config.EmitExisting) {
 		return nil
 	}
-	if err := s.record.save(ctx, m); err != nil {
+	if err := s.record.Save(ctx, m); err != nil {
 		return err
 	}
 	if first {
@@ -179,5 +179,5 @@ func (s *source) tellSome(ctx context.Context, emit eventsource.Emit, m *memory,
 func (s *source) keep(ctx context.Context, m *memory) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	return s.record.save(ctx, m)
+	return s.record.Save(ctx, m)
 }

@@ -322,7 +322,7 @@ func TestConformance(t *testing.T) {
 				// As if it had been looked at before.
 				m := &memory{}
 				m.learn(refs("heads/main="+repo.At(t, main)), selection{Branches: []string{"**"}}, false)
-				if err := newRecord(e.Memory, url).save(t.Context(), m); err != nil {
+				if err := newRecord(e.Memory, url).Save(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,15 +1,9 @@
 package registrypoll
 
 import (
-	"bytes"
-	"compress/flate"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,47 +67,7 @@ func (m *memory) add(changes []change) {
 	}
 }
 
-// record is where the memory of a repository is kept.
-type record struct {
-	state eventsource.State
-	key   string
-}
-
-func newRecord(state eventsource.State, repository string) record {
-	return record{state, "tags/" + hashOf(repository)}
-}
-
-// mostMemory bounds what a memory may be unpacked to.
-const mostMemory = 256 << 20
-
-// load returns an empty memory if there is none.
-func (r record) load(ctx context.Context) (*memory, error) {
-	b, err := r.state.Get(ctx, r.key)
-	if err != nil {
-		return nil, fmt.Errorf("read what was seen: %w", err)
-	}
-	m := &memory{}
-	if len(b) == 0 {
-		return m, nil
-	}
-	z := flate.NewReader(bytes.NewReader(b))
-	if err := errors.Join(json.NewDecoder(io.LimitReader(z, mostMemory)).Decode(m), z.Close()); err != nil {
-		return nil, fmt.Errorf("read what was seen: %w", err)
-	}
-	return m, nil
-}
-
-func (r record) save(ctx context.Context, m *memory) error {
-	var b bytes.Buffer
-	z, err := flate.NewWriter(&b, flate.BestSpeed)
-	if err == nil {
-		err = errors.Join(json.NewEncoder(z).Encode(m), z.Close())
-	}
-	if err == nil {
-		err = r.state.Put(ctx, r.key, b.Bytes())
-	}
-	if err != nil {
-		return fmt.Errorf("write what was seen of %d tags: %w", len(m.Tags), err)
-	}
-	return nil
+// newRecord is where the memory of a repository is kept.
+func newRecord(state eventsource.State, repository string) eventsource.Kept[memory] {
+	return eventsource.Kept[memory]{State: state, Key: "tags/" + hashOf(repository)}
 }

@@ -189,7 +189,7 @@ func ofBus(err error) error {
 // one looks at one repository, and emits what has changed.
 func (s *source) one(ctx context.Context, emit eventsource.Emit, r name.Repository) error {
 	record := newRecord(s.state, r.Name())
-	m, err := record.load(ctx)
+	m, err := record.Load(ctx)
 	if err != nil {
 		return ofBus(err)
 	}
@@ -212,7 +212,9 @@ func (s *source) one(ctx context.Context, emit eventsource.Emit, r name.Reposito
 	first := m.Tags == nil
 	changed, err := s.learn(lookCtx, r, m, tags)
 	if changed {
-		err = errors.Join(err, ofBus(record.save(ctx, m)))
+		if failed := record.Save(ctx, m); failed != nil {
+			return errors.Join(err, ofBus(failed)) // nothing is told that is not written down
+		}
 		if first {
 			s.log.Info("repository seen for the first time", "repository", r.Name(), "tags", len(m.Tags), "emitted", len(m.Pending))
 		}
@@ -221,7 +223,7 @@ func (s *source) one(ctx context.Context, emit eventsource.Emit, r name.Reposito
 }
 
 // tell emits what is pending.
-func (s *source) tell(ctx context.Context, emit eventsource.Emit, r name.Repository, record record, m *memory) error {
+func (s *source) tell(ctx context.Context, emit eventsource.Emit, r name.Repository, record eventsource.Kept[memory], m *memory) error {
 	for stored := 0; len(m.Pending) > 0; {
 		err := ctx.Err()
 		if err == nil {
@@ -241,7 +243,7 @@ func (s *source) tell(ctx context.Context, emit eventsource.Emit, r name.Reposit
 		if err != nil || len(m.Pending) == 0 || stored%saveEach == 0 {
 			// Also when ctx is done.
 			saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-			err = errors.Join(err, record.save(saving, m))
+			err = errors.Join(err, record.Save(saving, m))
 			cancel()
 		}
 		if err != nil {

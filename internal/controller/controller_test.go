@@ -34,14 +34,7 @@ func TestMain(m *testing.M) {
 func begin(t *testing.T) *kube.Cluster {
 	t.Helper()
 	c := kube.Start(t)
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-k", "../../config/crd"},
-		{"wait", "--for=condition=Established", "crd", "--all"},
-	} {
-		if _, stderr, err := c.Kubectl(t, args...); err != nil {
-			t.Fatal(err, stderr)
-		}
-	}
+	c.Define(t, "-k", "../../config/crd")
 	return c
 }
 

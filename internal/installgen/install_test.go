@@ -50,15 +50,6 @@ func versions(t *testing.T, c *kube.Cluster, args ...string) string {
 	return out
 }
 
-// The status of a definition changes by itself after it has come.
-func waitForDefinitions(t *testing.T, c *kube.Cluster) {
-	t.Helper()
-	_, _, err := c.Kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/eventbus.argoproj.io", "crd/eventsources.argoproj.io", "crd/sensors.argoproj.io")
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func removeWebhook(t *testing.T, c *kube.Cluster) {
 	t.Helper()
 	api, err := kubernetes.NewForConfig(c.Config())
@@ -77,7 +68,7 @@ func TestInstallAppliesTwiceWithoutAChange(t *testing.T) {
 	file := filepath.Join(configDir, "install.yaml")
 	apply(t, c, "--server-side", "-f", file)
 	removeWebhook(t, c)
-	waitForDefinitions(t, c)
+	c.Established(t)
 	before := versions(t, c, "-f", file)
 	if n := strings.Count(before, "\n"); n < 18 {
 		t.Fatalf("%d objects:\n%s", n, before)
@@ -93,7 +84,7 @@ func TestInstallAppliesOnTheClientsSide(t *testing.T) {
 	c := kube.Start(t, kube.Own())
 	file := filepath.Join(configDir, "install.yaml")
 	apply(t, c, "-f", file)
-	waitForDefinitions(t, c)
+	c.Established(t)
 	before := versions(t, c, "-f", file)
 	if out := apply(t, c, "-f", file); strings.Contains(out, "configured") || versions(t, c, "-f", file) != before {
 		t.Errorf("changed by the second time:\n%s", out)
@@ -105,7 +96,7 @@ func TestNamespaceInstallApplies(t *testing.T) {
 	ns := c.Namespace(t)
 	file := filepath.Join(configDir, "namespace-install.yaml")
 	apply(t, c, "-n", ns, "--server-side", "-f", file)
-	waitForDefinitions(t, c)
+	c.Established(t)
 	before := versions(t, c, "-n", ns, "-f", file)
 	apply(t, c, "-n", ns, "--server-side", "-f", file)
 	if now := versions(t, c, "-n", ns, "-f", file); now != before {
@@ -212,7 +203,7 @@ func TestControllerWorksWithItsRights(t *testing.T) {
 	c := kube.Start(t)
 	apply(t, c, "--server-side", "-f", filepath.Join(configDir, "install.yaml"))
 	removeWebhook(t, c)
-	waitForDefinitions(t, c)
+	c.Established(t)
 	ns := c.Namespace(t)
 	refused := &refusals{}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,6 +9,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/signalbox-events/signalbox/internal/glob"
 )
 
 // functions of our own.
@@ -53,23 +55,23 @@ func globOf(text, patterns ref.Val) ref.Val {
 	if err != nil {
 		return types.WrapErr(err)
 	}
-	return types.Bool(g.match(string(text.(types.String))))
+	return types.Bool(g.Match(string(text.(types.String))))
 }
 
-func patternsOf(v ref.Val) (globs, error) {
+func patternsOf(v ref.Val) (glob.Set, error) {
 	if s, ok := v.(types.String); ok {
-		return newGlobs([]string{string(s)}), nil
+		return glob.NewSet([]string{string(s)}), nil
 	}
 	list, err := textsOf(v)
 	switch {
 	case err != nil:
-		return globs{}, err
+		return glob.Set{}, err
 	case len(list) == 0:
-		return globs{}, errors.New("the list of patterns is empty")
+		return glob.Set{}, errors.New("the list of patterns is empty")
 	case len(list) > mostPatterns:
-		return globs{}, fmt.Errorf("%d patterns; at most %d are matched at once", len(list), mostPatterns)
+		return glob.Set{}, fmt.Errorf("%d patterns; at most %d are matched at once", len(list), mostPatterns)
 	}
-	return newGlobs(list), nil
+	return glob.NewSet(list), nil
 }
 
 func textsOf(v ref.Val) ([]string, error) {
@@ -135,7 +137,7 @@ func changedOf(git, patterns, ifUnknown ref.Val) ref.Val {
 		return types.WrapErr(fmt.Errorf("changedFiles: %w", err))
 	}
 	for _, f := range files {
-		if g.match(f) {
+		if g.Match(f) {
 			return types.True
 		}
 	}
@@ -170,7 +172,7 @@ func onBranch(git, patterns ref.Val) ref.Val {
 		return types.WrapErr(err)
 	}
 	name, ok := v.(types.String)
-	return types.Bool(ok && g.match(string(name)))
+	return types.Bool(ok && g.Match(string(name)))
 }
 
 // tagged is false where there is no tag.

@@ -41,12 +41,7 @@ func newWorld(t *testing.T) *world {
 	crd := &metav1.PartialObjectMetadata{}
 	crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 	if api.Get(t.Context(), client.ObjectKey{Name: "eventbus.argoproj.io"}, crd) != nil {
-		if _, stderr, err := c.Kubectl(t, "apply", "--server-side", "-f", "../../../config/crd/argoproj.io_eventbus.yaml"); err != nil {
-			t.Fatal(err, stderr)
-		}
-		if _, stderr, err := c.Kubectl(t, "wait", "--for=condition=Established", "crd/eventbus.argoproj.io"); err != nil {
-			t.Fatal(err, stderr)
-		}
+		c.Define(t, "-f", "../../../config/crd/argoproj.io_eventbus.yaml")
 	}
 	w := &world{T: t, cluster: c, api: api, ns: c.Namespace(t)}
 	w.owner = w.create(`{apiVersion: argoproj.io/v1alpha1, kind: EventBus, metadata: {name: main}, spec: {jetstream: {version: latest}}}`)

@@ -72,14 +72,7 @@ func installCRDs(t *testing.T, c *kube.Cluster, api client.Client) {
 	if api.Get(t.Context(), client.ObjectKey{Name: "sensors.argoproj.io"}, crd) == nil {
 		return
 	}
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-k", "../../../config/crd"},
-		{"wait", "--for=condition=Established", "crd/eventbus.argoproj.io", "crd/sensors.argoproj.io"},
-	} {
-		if _, stderr, err := c.Kubectl(t, args...); err != nil {
-			t.Fatal(err, stderr)
-		}
-	}
+	c.Define(t, "-k", "../../../config/crd")
 }
 
 func object(t *testing.T, text string) *unstructured.Unstructured {

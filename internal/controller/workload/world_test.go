@@ -65,14 +65,7 @@ func install(t *testing.T, c *kube.Cluster, api client.Client) {
 		if api.Get(t.Context(), client.ObjectKey{Name: full}, crd) == nil {
 			continue
 		}
-		for _, args := range [][]string{
-			{"apply", "--server-side", "-f", "../../../config/crd/argoproj.io_" + name + ".yaml"},
-			{"wait", "--for=condition=Established", "crd/" + full},
-		} {
-			if _, stderr, err := c.Kubectl(t, args...); err != nil {
-				t.Fatal(err, stderr)
-			}
-		}
+		c.Define(t, "-f", "../../../config/crd/argoproj.io_"+name+".yaml")
 	}
 }
 

@@ -1,15 +1,16 @@
-package filter
+// Package glob matches names of branches, tags and files with patterns.
+package glob
 
 import (
 	"slices"
 	"strings"
 )
 
-// glob matches a whole text: * is any characters but /, ** any characters, ? one
+// Match matches a whole text: * is any characters but /, ** any characters, ? one
 // character but /; and **/ at the beginning or after a / is any number of
 // folders, none included. It looks at no character more often than pattern and
 // text are long.
-func glob(pattern, text string) bool {
+func Match(pattern, text string) bool {
 	// What comes before the first wildcard costs nothing, and mostly decides.
 	plain := strings.IndexAny(pattern, "*?")
 	if plain < 0 {
@@ -81,12 +82,13 @@ func runeLen(s string, at int) int {
 	}
 }
 
-// globs are several patterns, of which those that begin with ! take texts away
+// Set is several patterns, of which those that begin with ! take texts away
 // again. One that stands alone with ! takes away from everything.
-type globs struct{ yes, no []string }
+type Set struct{ yes, no []string }
 
-func newGlobs(patterns []string) globs {
-	var g globs
+// NewSet sorts patterns.
+func NewSet(patterns []string) Set {
+	var g Set
 	for _, p := range patterns {
 		if not, ok := strings.CutPrefix(p, "!"); ok {
 			g.no = append(g.no, not)
@@ -97,9 +99,10 @@ func newGlobs(patterns []string) globs {
 	return g
 }
 
-func (g globs) match(text string) bool {
+// Match tells whether the set has a text.
+func (g Set) Match(text string) bool {
 	in := func(patterns []string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool { return glob(p, text) })
+		return slices.ContainsFunc(patterns, func(p string) bool { return Match(p, text) })
 	}
 	return (len(g.yes) == 0 || in(g.yes)) && !in(g.no)
 }

@@ -1,8 +1,8 @@
-package filter
+package glob
 
 import "testing"
 
-func TestGlob(t *testing.T) {
+func TestMatch(t *testing.T) {
 	for _, c := range []struct {
 		pattern, text string
 		want          bool
@@ -31,8 +31,8 @@ func TestGlob(t *testing.T) {
 		{"", "", true},
 		{"", "a", false},
 	} {
-		if got := glob(c.pattern, c.text); got != c.want {
-			t.Errorf("glob(%q, %q) = %v, want %v", c.pattern, c.text, got, c.want)
+		if got := Match(c.pattern, c.text); got != c.want {
+			t.Errorf("Match(%q, %q) = %v, want %v", c.pattern, c.text, got, c.want)
 		}
 	}
 }
