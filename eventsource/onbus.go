@@ -5,14 +5,17 @@ import (
 	"errors"
 
 	"github.com/signalbox-events/signalbox/eventbus"
+	"github.com/signalbox-events/signalbox/internal/lease"
 )
 
 // OnBus is an entry's share of an event bus's state, and the Leader that elects
 // among all processes that use the bus.
-func OnBus(s *eventbus.State, eventSource, event string) (State, *Lease) {
+func OnBus(s *eventbus.State, eventSource, event string) (State, *lease.Lease) {
 	prefix := "source/" + eventbus.KeyLevel(eventSource) + "/" + eventbus.KeyLevel(event) + "/"
-	return busState{s, prefix}, &Lease{Store: s, Prefix: prefix + "leader/"}
+	return busState{s, prefix}, &lease.Lease{Store: s, Prefix: prefix + "leader/"}
 }
+
+var _ Leader = (*lease.Lease)(nil)
 
 // busState is the share of one entry in the bus's state.
 type busState struct {

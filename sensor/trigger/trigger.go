@@ -51,6 +51,8 @@ type Input struct {
 	Events map[string]*event.Event
 	// Attempt counts from 1.
 	Attempt int
+	// Since is when the first attempt began; attempts that were postponed count.
+	Since time.Time
 	// Policy of the trigger; nil if it has none. A kind uses the part that is its own.
 	Policy *v1alpha1.TriggerPolicy
 }
@@ -67,6 +69,13 @@ type Action struct {
 type Result struct {
 	// Summary is one line for logs, such as "201 Created".
 	Summary string
+	// Details are what was done, for the event that tells the outcome; nil if
+	// there is nothing to tell. Their shape is documented by the kind.
+	Details map[string]any
+	// Follow is what Kind.Follow.Await needs to find the effect again, in any
+	// process, as JSON of at most 64 KiB. Nil if the action is over: then the
+	// outcome is that it succeeded.
+	Follow json.RawMessage
 }
 
 // Env is what a trigger may use of its surroundings.
@@ -82,6 +91,10 @@ type Env struct {
 	// Kubernetes is the API for kinds that need it. Its clients cannot be had
 	// where there is no cluster.
 	Kubernetes *cluster.Cluster
+	// State is the trigger's own. Nil where nothing is fired.
+	State State
+	// Exec are the folders whose programs may be run; none if it is empty.
+	Exec []string
 }
 
 // Publish puts an event on the bus as if the entry event of the EventSource
@@ -95,6 +108,8 @@ type Kind struct {
 	// StatusPolicy says that the kind honours policy.status, and that without
 	// it any answer counts as done.
 	StatusPolicy bool
+	// Follow is for kinds whose actions can be followed to their outcome.
+	Follow *Follow
 	// NeedsKubernetes tells whether a configuration uses the Kubernetes API, so
 	// that its pod gets a token; nil for kinds that do not. The configuration is
 	// the one before parameters are put into it, and may not be valid.

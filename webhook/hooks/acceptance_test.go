@@ -16,6 +16,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventbus/bustest"
 	"github.com/signalbox-events/signalbox/eventsource"
+	"github.com/signalbox-events/signalbox/internal/lease"
 	"github.com/signalbox-events/signalbox/webhook/hooks"
 	"github.com/signalbox-events/signalbox/webhook/verify"
 )
@@ -50,7 +51,7 @@ type replica struct {
 
 // cutLease is a store that a process which is gone does not write to any more.
 type cutLease struct {
-	eventsource.LeaseStore
+	lease.Store
 	state eventsource.State
 	dead  atomic.Bool
 }
@@ -61,7 +62,7 @@ func (c *cutLease) Update(ctx context.Context, key string, value []byte, revisio
 	if c.dead.Load() {
 		return 0, errDead
 	}
-	return c.LeaseStore.Update(ctx, key, value, revision)
+	return c.Store.Update(ctx, key, value, revision)
 }
 
 func (c *cutLease) Put(ctx context.Context, key string, value []byte) error {
@@ -80,7 +81,7 @@ func (c cutState) Get(ctx context.Context, key string) ([]byte, error) {
 func start(t *testing.T, v *vendor, bus *eventbus.Bus, secret *vault, repos []string, change ...func(*client)) *replica {
 	t.Helper()
 	state, lease := eventsource.OnBus(bus.State(), "shop", "push")
-	cut := &cutLease{LeaseStore: lease.Store, state: state}
+	cut := &cutLease{Store: lease.Store, state: state}
 	lease.Store = cut
 	r := &replica{client: v.client(t), lease: cut}
 	for _, f := range change {

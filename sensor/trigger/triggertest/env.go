@@ -36,7 +36,7 @@ type Env struct {
 }
 
 // NewEnv makes surroundings with a log that is kept, secrets that the test
-// puts, and a real HTTP client. Publish is nil.
+// puts, a state in memory, and a real HTTP client. Publish is nil.
 func NewEnv(t *testing.T) *Env {
 	t.Helper()
 	e := &Env{objects: secret.Objects{
@@ -48,6 +48,7 @@ func NewEnv(t *testing.T) *Env {
 		Log:     slog.New(slog.NewJSONHandler(writer{e}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Secrets: e,
 		HTTP:    clients,
+		State:   NewState(),
 	}
 	return e
 }
@@ -162,7 +163,7 @@ func Input(n int) trigger.Input {
 		ID:        fmt.Sprintf("%032x", 0xabc000+n),
 		Namespace: "default", Sensor: "sensor", Trigger: "trigger",
 		Events:  map[string]*event.Event{"dep": Event(n)},
-		Attempt: 1,
+		Attempt: 1, Since: time.Now(),
 		Policy:  &v1alpha1.TriggerPolicy{Status: &v1alpha1.StatusPolicy{Allow: []int32{200}}},
 	}
 }

@@ -1,4 +1,4 @@
-package eventsource
+package lease
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus"
 )
 
-// kv is a LeaseStore in memory.
+// kv is a Store in memory.
 type kv struct {
 	mu       sync.Mutex
 	value    []byte

@@ -1,4 +1,5 @@
-package eventsource
+// Package lease elects one of several processes to do a piece of work.
+package lease
 
 import (
 	"context"
@@ -10,19 +11,19 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus"
 )
 
-// LeaseStore has values that are changed with compare-and-set; eventbus.State is one.
-type LeaseStore interface {
+// Store has values that are changed with compare-and-set; eventbus.State is one.
+type Store interface {
 	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
 	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 }
 
-// Lease is a Leader: who leads has its name in a value of the store, and writes
+// Lease elects: who leads has its name in a value of the store, and writes
 // it again and again. Whoever sees a value that nobody has written for TTL, by its own
 // clock, takes it over. No two clocks are compared; they only have to run at
 // about the same speed.
 type Lease struct {
-	Store LeaseStore
+	Store Store
 	// Prefix of the keys.
 	Prefix string
 	// TTL is after how long a process that died is replaced; 15 s if zero. One
@@ -30,19 +31,18 @@ type Lease struct {
 	TTL time.Duration
 }
 
-var _ Leader = (*Lease)(nil)
-
 const defaultTTL = 15 * time.Second
 
 // term is one process's wish to lead.
 type term struct {
-	store  LeaseStore
+	store  Store
 	key    string
 	holder []byte
 	ttl    time.Duration
 }
 
-// Lead implements Leader. A run that ends without an error though it could go on
+// Lead calls run while this process leads in the work of that name, and returns
+// when ctx is done or run fails. A run that ends without an error though it could go on
 // gives the others a chance, too.
 func (l *Lease) Lead(ctx context.Context, name string, run func(ctx context.Context) error) error {
 	t := &term{store: l.Store, key: l.Prefix + eventbus.KeyLevel(name), holder: []byte(rand.Text()), ttl: l.TTL}
