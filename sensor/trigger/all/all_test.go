@@ -20,7 +20,7 @@ func TestKinds(t *testing.T) {
 	for _, k := range all.Kinds {
 		names = append(names, k.Name)
 		for _, file := range []string{"README.md", "example.yaml"} {
-			if _, err := os.Stat(filepath.Join("..", k.Name, file)); err != nil {
+			if _, err := os.Stat(filepath.Join("..", strings.ToLower(k.Name), file)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -33,7 +33,7 @@ func TestKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range folders {
-		if name := filepath.Base(filepath.Dir(f)); !slices.Contains(names, name) {
+		if name := filepath.Base(filepath.Dir(f)); !slices.ContainsFunc(names, func(n string) bool { return strings.ToLower(n) == name }) {
 			t.Errorf("%s is not in the list", name)
 		}
 	}
