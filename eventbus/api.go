@@ -98,8 +98,8 @@ func (s *stream) get(ctx context.Context, q messageQuery) (*storedMessage, error
 	return r.Message, nil
 }
 
-// purge removes the messages of a subject or those below a sequence; both zero:
-// everything.
+// purge removes the messages of a subject, or those below a sequence, or those of
+// a subject below a sequence; both zero: everything.
 func (s *stream) purge(ctx context.Context, subject string, below uint64) error {
 	request := struct {
 		Subject string `json:"filter,omitempty"`
@@ -115,7 +115,7 @@ func (s *stream) purge(ctx context.Context, subject string, below uint64) error 
 	switch {
 	case s.sync == nil:
 		return nil
-	case below > 0:
+	case below > 0 && subject == "":
 		return s.sync.rewritten()
 	}
 	return s.sync.wait(ctx)

@@ -68,6 +68,14 @@ func (s *State) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// Drop removes a key if its value still has the given revision.
+func (s *State) Drop(ctx context.Context, key string, revision uint64) error {
+	if err := s.s.purge(ctx, s.s.bus.names.key(key), revision+1); err != nil {
+		return fmt.Errorf("drop state %s: %w", key, err)
+	}
+	return nil
+}
+
 // Keys lists the keys below prefix, which is a whole number of levels; all keys
 // if it is empty. A key that equals prefix is listed too.
 func (s *State) Keys(ctx context.Context, prefix string) ([]string, error) {

@@ -21,7 +21,7 @@ type actions struct {
 	env trigger.Env
 
 	mu     sync.Mutex
-	fixed  map[*actionPlan]trigger.Trigger
+	fixed  map[*actionPlan]*built
 	made   map[[32]byte]*list.Element // of *made
 	recent list.List
 	closed bool
@@ -29,21 +29,28 @@ type actions struct {
 
 const mostMade = 64
 
+// built is a trigger and what it was made from.
+type built struct {
+	trigger.Trigger
+	template []byte           // after parameters
+	follow   *v1alpha1.Follow // nil if nobody wants to know how it ends
+}
+
 type made struct {
+	built
 	key     [32]byte
-	trigger trigger.Trigger
 	users   int
 	evicted bool
 }
 
 func newActions(env trigger.Env) *actions {
-	return &actions{env: env, fixed: map[*actionPlan]trigger.Trigger{}, made: map[[32]byte]*list.Element{}}
+	return &actions{env: env, fixed: map[*actionPlan]*built{}, made: map[[32]byte]*list.Element{}}
 }
 
 var errClosed = errors.New("the sensor has been stopped")
 
 // get returns the trigger for a firing. Call release when it is not used any more.
-func (c *actions) get(a *actionPlan, f *firing) (tr trigger.Trigger, release func(), err error) {
+func (c *actions) get(a *actionPlan, f *firing) (tr *built, release func(), err error) {
 	if a.params == nil {
 		tr, err := c.getFixed(a)
 		return tr, func() {}, err
@@ -55,7 +62,7 @@ func (c *actions) get(a *actionPlan, f *firing) (tr trigger.Trigger, release fun
 	return c.getMade(a, raw)
 }
 
-func (c *actions) getFixed(a *actionPlan) (trigger.Trigger, error) {
+func (c *actions) getFixed(a *actionPlan) (*built, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if tr, ok := c.fixed[a]; ok {
@@ -68,11 +75,12 @@ func (c *actions) getFixed(a *actionPlan) (trigger.Trigger, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.fixed[a] = tr
-	return tr, nil
+	b := &built{tr, a.template, a.kind.FollowOf(a.config)}
+	c.fixed[a] = b
+	return b, nil
 }
 
-func (c *actions) getMade(a *actionPlan, raw []byte) (trigger.Trigger, func(), error) {
+func (c *actions) getMade(a *actionPlan, raw []byte) (*built, func(), error) {
 	key := sha256.Sum256(raw)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,16 +88,16 @@ func (c *actions) getMade(a *actionPlan, raw []byte) (trigger.Trigger, func(), e
 		m := e.Value.(*made)
 		m.users++
 		c.recent.MoveToFront(e)
-		return m.trigger, func() { c.release(m) }, nil
+		return &m.built, func() { c.release(m) }, nil
 	}
 	if c.closed {
 		return nil, nil, errClosed
 	}
-	tr, err := c.build(a, raw)
+	b, err := c.build(a, raw)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &made{key: key, trigger: tr, users: 1}
+	m := &made{built: b, key: key, users: 1}
 	c.made[key] = c.recent.PushFront(m)
 	if c.recent.Len() > mostMade {
 		oldest := c.recent.Remove(c.recent.Back()).(*made)
@@ -97,15 +105,16 @@ func (c *actions) getMade(a *actionPlan, raw []byte) (trigger.Trigger, func(), e
 		oldest.evicted = true
 		c.closeUnused(oldest)
 	}
-	return tr, func() { c.release(m) }, nil
+	return &m.built, func() { c.release(m) }, nil
 }
 
-func (c *actions) build(a *actionPlan, raw []byte) (trigger.Trigger, error) {
+func (c *actions) build(a *actionPlan, raw []byte) (built, error) {
 	cfg, k, err := a.decode(raw)
 	if err != nil {
-		return nil, err
+		return built{}, err
 	}
-	return k.Build(cfg, c.env)
+	tr, err := k.Build(cfg, c.env)
+	return built{tr, raw, k.FollowOf(cfg)}, err
 }
 
 // decode reads a template to which the parameters have been applied. It has to
@@ -138,7 +147,7 @@ func (c *actions) release(m *made) {
 
 func (c *actions) closeUnused(m *made) {
 	if (m.evicted || c.closed) && m.users == 0 {
-		if err := m.trigger.Close(); err != nil {
+		if err := m.Close(); err != nil {
 			c.env.Log.Warn("closing a trigger", "error", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
 )
@@ -48,13 +49,21 @@ func (t *runner) fire(ctx context.Context, from origin, f *firing) (ending, erro
 	if wait, err := t.waitForSlot(ctx, f, p); err != nil || wait > 0 {
 		return again(wait), err
 	}
+	if p.First.IsZero() {
+		p.First = time.Now().UTC()
+	}
 	for action := t.stage(p.Stage); ; action = action.next {
-		err := t.attempt(ctx, action, f, p.Total+1)
+		did, err := t.attempt(ctx, action, f, p)
 		if err == nil {
-			return t.succeeded(ctx, from, f, p)
+			return t.succeeded(ctx, from, action, f, p, did)
 		}
 		if ctx.Err() != nil { // interrupted by our own shutdown: not the action's failure
 			return again(0), nil
+		}
+		if wait, most, ok := trigger.Postponed(err); ok && time.Since(p.First) < most {
+			p.NotBefore = time.Now().Add(wait).UTC()
+			t.log.Debug("postponed", "action", action.name, "firing", f.id, "again_in", wait, "why", err)
+			return again(wait), t.saveProgress(ctx, f.id, p)
 		}
 		p.failed(time.Now(), err)
 		if p.Count < action.retry.Attempts() && !trigger.IsPermanent(err) {
@@ -66,10 +75,13 @@ func (t *runner) fire(ctx context.Context, from origin, f *firing) (ending, erro
 		if err := t.bury(ctx, from, action, f, p); err != nil {
 			return done, err
 		}
+		if err := t.tellFailure(ctx, action, f, p, err); err != nil {
+			return done, err
+		}
 		if action.next == nil || from.dead != nil {
 			return t.forget(p, f), nil
 		}
-		p.Stage, p.Count, p.NotBefore = p.Stage+1, 0, time.Time{}
+		p.Stage, p.Count, p.NotBefore, p.First = p.Stage+1, 0, time.Time{}, time.Now().UTC()
 		if err := t.saveProgress(ctx, f.id, p); err != nil {
 			return done, err
 		}
@@ -84,7 +96,12 @@ func (t *runner) stage(n int) *actionPlan {
 	return a
 }
 
-func (t *runner) succeeded(ctx context.Context, from origin, f *firing, p *progress) (ending, error) {
+func (t *runner) succeeded(ctx context.Context, from origin, a *actionPlan, f *firing, p *progress, did deed) (ending, error) {
+	if did.follow != nil {
+		if err := t.followUp(ctx, a, f, p, did); err != nil {
+			return done, err
+		}
+	}
 	t.metrics.fired.Inc()
 	if stored := from.delivery.Stored; !stored.IsZero() {
 		t.metrics.latency.Observe(time.Since(stored).Seconds())
@@ -102,31 +119,41 @@ func (t *runner) succeeded(ctx context.Context, from origin, f *firing, p *progr
 // forget ends a firing. Its state goes once the bus has noted that the message
 // is done: until then a redelivery still needs it.
 func (t *runner) forget(p *progress, f *firing) ending {
-	if p.Total == 0 && p.Slot.IsZero() {
+	if !p.kept && p.Slot.IsZero() {
 		return done
 	}
 	return ending{then: func(ctx context.Context) error { return t.bus.State().Delete(ctx, t.progressKey(f.id)) }}
 }
 
+// deed is what an action that succeeded did.
+type deed struct {
+	trigger.Result
+	template []byte
+	follow   *v1alpha1.Follow
+}
+
 // attempt performs the action once.
-func (t *runner) attempt(ctx context.Context, a *actionPlan, f *firing, n int) (err error) {
+func (t *runner) attempt(ctx context.Context, a *actionPlan, f *firing, p *progress) (deed, error) {
 	start := time.Now()
-	result, err := t.perform(ctx, a, f, n)
+	did, err := t.perform(ctx, a, f, p)
 	t.metrics.duration.Observe(float64(time.Since(start)) / float64(time.Millisecond))
+	if _, _, busy := trigger.Postponed(err); busy && ctx.Err() == nil {
+		return deed{}, err
+	}
 	if err != nil {
 		t.metrics.failed.Inc()
 		t.status.failed(time.Now(), err)
-		return err
+		return deed{}, err
 	}
 	if t.debug(ctx) {
-		t.log.Debug("fired", "action", a.name, "firing", f.id, "attempt", n, "result", result.Summary, "took", time.Since(start))
+		t.log.Debug("fired", "action", a.name, "firing", f.id, "attempt", p.Total+1, "result", did.Summary, "took", time.Since(start))
 	}
-	return nil
+	return did, nil
 }
 
 // perform turns a panic of a kind into an error, so that one action cannot take
 // the others down.
-func (t *runner) perform(ctx context.Context, a *actionPlan, f *firing, n int) (_ trigger.Result, err error) {
+func (t *runner) perform(ctx context.Context, a *actionPlan, f *firing, p *progress) (_ deed, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -134,10 +161,18 @@ func (t *runner) perform(ctx context.Context, a *actionPlan, f *firing, n int) (
 	}()
 	tr, release, err := t.actions.get(a, f)
 	if err != nil {
-		return trigger.Result{}, trigger.Permanent(err)
+		return deed{}, trigger.Permanent(err)
 	}
 	defer release()
-	return tr.Fire(ctx, t.input(a, f, n))
+	if tr.follow != nil && tr.follow.Emit {
+		if _, err := trigger.NextHop(f.events, trigger.MaxHops); err != nil {
+			return deed{}, err
+		}
+	}
+	in := t.input(a, f, p.Total+1)
+	in.Since = p.First
+	r, err := tr.Fire(ctx, in)
+	return deed{r, tr.template, tr.follow}, err
 }
 
 func (t *runner) input(a *actionPlan, f *firing, n int) trigger.Input {

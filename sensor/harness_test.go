@@ -32,12 +32,17 @@ type probe struct {
 	fired []trigger.Input
 	// answer decides what Fire returns; nil means success.
 	answer func(ctx context.Context, text string, in trigger.Input) error
+	// onFire is told which trigger fires.
+	onFire func(*probeTrigger)
+	// await is how what is fired ends; nil means that it is over at once.
+	await func(ctx context.Context, text string, f trigger.Following) (trigger.Outcome, error)
 }
 
 // probeConfig is the configuration of the kind "probe".
 type probeConfig struct {
-	Text string `json:"text,omitempty"`
-	Must string `json:"must,omitempty"`
+	Text   string           `json:"text,omitempty"`
+	Must   string           `json:"must,omitempty"`
+	Follow *v1alpha1.Follow `json:"follow,omitempty"`
 }
 
 func (*probeConfig) Default() {}
@@ -50,14 +55,23 @@ func (c *probeConfig) Validate() error {
 }
 
 func (p *probe) kinds() trigger.Kinds {
-	return trigger.Kinds{{Kind: kind.Of("probe", func(c probeConfig, _ trigger.Env) (trigger.Trigger, error) {
-		return &probeTrigger{p, c.Text}, nil
-	})}}
+	return trigger.Kinds{{
+		Kind: kind.Of("probe", func(c probeConfig, e trigger.Env) (trigger.Trigger, error) {
+			return &probeTrigger{p, c.Text, e}, nil
+		}),
+		Follow: &trigger.Follow{
+			Block: func(c kind.Config) *v1alpha1.Follow { return c.(*probeConfig).Follow },
+			Await: func(ctx context.Context, t trigger.Trigger, f trigger.Following) (trigger.Outcome, error) {
+				return p.await(ctx, t.(*probeTrigger).text, f)
+			},
+		},
+	}}
 }
 
 type probeTrigger struct {
 	p    *probe
 	text string
+	env  trigger.Env
 }
 
 func (t *probeTrigger) Render(_ context.Context, in trigger.Input) (trigger.Action, error) {
@@ -68,12 +82,19 @@ func (t *probeTrigger) Render(_ context.Context, in trigger.Input) (trigger.Acti
 func (t *probeTrigger) Fire(ctx context.Context, in trigger.Input) (trigger.Result, error) {
 	t.p.mu.Lock()
 	t.p.fired = append(t.p.fired, in)
-	answer := t.p.answer
+	answer, await := t.p.answer, t.p.await
 	t.p.mu.Unlock()
-	if answer != nil {
-		return trigger.Result{}, answer(ctx, t.text, in)
+	if t.p.onFire != nil {
+		t.p.onFire(t)
 	}
-	return trigger.Result{Summary: "probed"}, nil
+	r := trigger.Result{Summary: "probed", Details: map[string]any{"text": t.text}}
+	if await != nil {
+		r.Follow = json.RawMessage(`{"run":1}`)
+	}
+	if answer != nil {
+		return r, answer(ctx, t.text, in)
+	}
+	return r, nil
 }
 
 func (t *probeTrigger) Close() error { return nil }
@@ -145,7 +166,7 @@ func start(t *testing.T, bus *eventbus.Bus, text string, p *probe) *running {
 	t.Helper()
 	s := sensor.New(compile(t, text, p), sensor.Env{
 		Bus: bus, Log: slog.New(slog.DiscardHandler), Metrics: telemetry.New("test", ""),
-		Secrets: secret.Dir(""), Grace: 5 * time.Second,
+		Secrets: secret.Dir(""), Grace: 5 * time.Second, LeaseTTL: time.Second,
 	})
 	if err := s.Prepare(t.Context()); err != nil {
 		t.Fatal(err)

@@ -94,7 +94,7 @@ const longWait = 2 * time.Second
 // waitForSlot waits until the firing may go. It returns a positive duration if
 // the firing should be given back to the bus for so long.
 func (t *runner) waitForSlot(ctx context.Context, f *firing, p *progress) (time.Duration, error) {
-	if t.limit == nil || p.Total > 0 {
+	if t.limit == nil || !p.First.IsZero() || p.Total > 0 {
 		return 0, nil
 	}
 	if p.Slot.IsZero() {

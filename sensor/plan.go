@@ -60,6 +60,8 @@ type actionPlan struct {
 	policy   *v1alpha1.TriggerPolicy
 	retry    *v1alpha1.Backoff
 	next     *actionPlan // fired when this one has failed for good
+	// mayFollow is false if nothing that the parameters do makes it be followed.
+	mayFollow bool
 }
 
 // Dependency is one dependency of a Plan.
@@ -83,6 +85,16 @@ func (t *TriggerPlan) From() []eventbus.Address {
 		}
 	}
 	return from
+}
+
+// mayFollow tells whether an action of the trigger may be followed.
+func (t *TriggerPlan) mayFollow() bool {
+	for a := t.action; a != nil; a = a.next {
+		if a.mayFollow {
+			return true
+		}
+	}
+	return false
 }
 
 // Compile makes a Plan of a Sensor. The error holds everything that is wrong,
@@ -199,6 +211,7 @@ func compileAction(t *v1alpha1.Trigger, kinds trigger.Kinds) (*actionPlan, error
 	if a.kind, known = kinds.Named(name); !known {
 		return nil, v1alpha1.Invalid("template."+name, "there is no trigger of kind %q in this version", name)
 	}
+	a.mayFollow = a.kind.Follow != nil
 	if len(t.Parameters) > 0 {
 		a.params, err = param.Compile(t.Parameters)
 		errs = append(errs, v1alpha1.At("parameters", err))
@@ -206,6 +219,7 @@ func compileAction(t *v1alpha1.Trigger, kinds trigger.Kinds) (*actionPlan, error
 		c, err := a.kind.Decode(raw)
 		errs = append(errs, v1alpha1.At("template."+name, err))
 		a.config = c
+		a.mayFollow = a.kind.FollowOf(c) != nil
 	}
 	errs = append(errs, v1alpha1.At("retryStrategy", t.RetryStrategy.Validate()))
 	if t.DLQTrigger != nil {

@@ -21,6 +21,8 @@ type progress struct {
 	Total int `json:"total"`
 	// Attempts are the failed ones, the first and the last 20.
 	Attempts []eventbus.Attempt `json:"attempts,omitempty"`
+	// First is when the first attempt began; zero before it.
+	First time.Time `json:"first,omitzero"`
 	// Slot is the time that the rate limit gave this firing.
 	Slot time.Time `json:"slot,omitzero"`
 	// NotBefore is when the next attempt is due.
@@ -30,6 +32,8 @@ type progress struct {
 	Done bool `json:"done,omitempty"`
 	// Time of the last change.
 	Time time.Time `json:"time"`
+
+	kept bool // there is a copy on the bus
 }
 
 const keptAttempts = 20
@@ -61,6 +65,7 @@ func (t *runner) loadProgress(ctx context.Context, d *eventbus.Delivery, id stri
 	if err := json.Unmarshal(b, p); err != nil {
 		return nil, fmt.Errorf("read the firing's state: %w", err)
 	}
+	p.kept = true
 	return p, nil
 }
 
@@ -73,6 +78,7 @@ func (t *runner) saveProgress(ctx context.Context, id string, p *progress) error
 	if _, err = t.bus.State().Put(ctx, t.progressKey(id), b); err != nil {
 		return fmt.Errorf("keep the firing's state: %w", err)
 	}
+	p.kept = true
 	return nil
 }
 

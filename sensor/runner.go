@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ type runner struct {
 	actions           *actions
 	status            status
 	limit             *limiter
-	join              *join // nil if the condition needs one event only
+	join              *join     // nil if the condition needs one event only
+	follower          *follower // nil if nothing is followed
 	stopping          chan struct{}
 	trouble           quiet
 	unsure            seldom.Complaint // about filters that fail
@@ -47,10 +49,19 @@ func (r *runner) warn(dependency, event string, why *verdict.Clause) {
 type triggerMetrics struct {
 	fired, failed, retriesFailed, rejected, undecided, dead prometheus.Counter
 	duration, latency                                       prometheus.Observer
+	outcomes                                                map[string]prometheus.Counter
+	following                                               prometheus.Gauge
 }
 
+func (m *triggerMetrics) outcome(which string) { m.outcomes[which].Inc() }
+
 func newTriggerMetrics(m *telemetry.Metrics, labels ...string) triggerMetrics {
+	ends := map[string]prometheus.Counter{}
+	for _, which := range outcomes {
+		ends[which] = m.Outcomes.WithLabelValues(append(slices.Clone(labels), which)...)
+	}
 	return triggerMetrics{
+		outcomes: ends, following: m.Following.WithLabelValues(labels...),
 		fired: m.Fired.WithLabelValues(labels...), failed: m.Failed.WithLabelValues(labels...),
 		retriesFailed: m.RetriesFailed.WithLabelValues(labels...), rejected: m.Rejected.WithLabelValues(labels...),
 		undecided: m.Undecided.WithLabelValues(labels...),
@@ -65,9 +76,15 @@ func newRunner(p *Plan, t *TriggerPlan, env Env, log *slog.Logger) *runner {
 		metrics:  newTriggerMetrics(env.Metrics, p.Namespace, p.Name, t.Name),
 		stopping: make(chan struct{}),
 	}
-	r.actions = newActions(trigger.Env{Log: log, Secrets: env.Secrets, HTTP: env.HTTP, Publish: publishFor(env.Bus), Kubernetes: env.Kubernetes})
+	r.actions = newActions(trigger.Env{
+		Log: log, Secrets: env.Secrets, HTTP: env.HTTP, Publish: publishFor(env.Bus), Kubernetes: env.Kubernetes,
+		State: triggerState{env.Bus.State(), r.key("state")}, Exec: env.Exec, Shared: env.Shared,
+	})
 	if t.Condition.HasAnd() {
 		r.join = newJoin(r)
+	}
+	if t.mayFollow() {
+		r.follower = newFollower(r, env.LeaseTTL)
 	}
 	if t.limit != nil {
 		r.limit = newLimiter(env.Bus.State(), r.key("rate"), t.limit)
@@ -111,6 +128,9 @@ func (t *runner) run(ctx context.Context, grace time.Duration) error {
 	})
 	if t.join != nil && len(t.plan.resets) > 0 {
 		wg.Go(func() { t.resetLoop(ctx) })
+	}
+	if t.follower != nil {
+		wg.Go(func() { t.follower.run(ctx) })
 	}
 	t.status.running(true)
 	err := t.bus.Consume(ctx, t.consumer(), t.plan.inFlight, func(_ context.Context, d *eventbus.Delivery) { t.handle(work, d) })

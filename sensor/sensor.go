@@ -28,6 +28,14 @@ type Env struct {
 	HTTP    trigger.HTTP
 	// Kubernetes may be nil.
 	Kubernetes *cluster.Cluster
+	// Shared is what the triggers of all sensors of a namespace use together.
+	// Nil: those of this sensor have their own.
+	Shared *trigger.Shared
+	// Exec are the folders whose programs triggers may run; none if it is empty.
+	Exec []string
+	// LeaseTTL is after how long another replica follows on what one that died
+	// followed. Defaults to 15s.
+	LeaseTTL time.Duration
 	// Grace is how long actions that have begun may go on when the sensor is
 	// stopped. Defaults to 20s.
 	Grace time.Duration
@@ -44,6 +52,9 @@ type Sensor struct {
 func New(p *Plan, env Env) *Sensor {
 	if env.Grace == 0 {
 		env.Grace = 20 * time.Second
+	}
+	if env.Shared == nil {
+		env.Shared = &trigger.Shared{}
 	}
 	log := env.Log.With("namespace", p.Namespace, "sensor", p.Name)
 	for _, k := range slices.Sorted(maps.Keys(p.loggingFields)) {

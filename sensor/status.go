@@ -15,6 +15,8 @@ type TriggerStatus struct {
 	// LastFailed and LastError are of the last failed attempt.
 	LastFailed time.Time `json:"lastFailed,omitzero"`
 	LastError  string    `json:"lastError,omitempty"`
+	// Following is how many actions this process follows to their outcome.
+	Following int `json:"following,omitempty"`
 }
 
 type status struct {
@@ -46,4 +48,10 @@ func (s *status) failed(at time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.LastFailed, s.s.LastError = at, err.Error()
+}
+
+func (s *status) following(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Following = n
 }

@@ -246,12 +246,17 @@ func TestManagedBusIsWaitedFor(t *testing.T) {
 	s := Server(t)
 	l := Link(t, s)
 	config := eventbus.Config{Namespace: "a", Name: "b", Managed: true, Log: Log(t)}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	_, err := eventbus.Open(ctx, l, config)
-	wantError(t, err, eventbus.ErrUnavailable)
-	if !strings.Contains(err.Error(), "EVENTS_a_b does not exist yet; signalbox bus makes it") {
-		t.Fatal(err)
+	for wait := 300 * time.Millisecond; ; wait *= 2 { // the server has to answer within
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		_, err := eventbus.Open(ctx, l, config)
+		cancel()
+		wantError(t, err, eventbus.ErrUnavailable)
+		if strings.Contains(err.Error(), "EVENTS_a_b does not exist yet; signalbox bus makes it") {
+			break
+		}
+		if wait > patience {
+			t.Fatal(err)
+		}
 	}
 	opened := make(chan error, 1)
 	go func() {

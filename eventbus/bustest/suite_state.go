@@ -53,6 +53,29 @@ func state(t *testing.T, env Env) {
 	if value, _, err = s.Get(ctx, "k"); err != nil || !bytes.Equal(value, []byte{0, 255}) {
 		t.Fatalf("got %q, %v", value, err)
 	}
+	// What has been replaced meanwhile is not dropped.
+	third, err := s.Create(ctx, "dropped", []byte("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fourth, err := s.Update(ctx, "dropped", []byte("2"), third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Drop(ctx, "dropped", third); err != nil {
+		t.Fatal(err)
+	}
+	if value, _, err = s.Get(ctx, "dropped"); err != nil || string(value) != "2" {
+		t.Fatalf("got %q, %v", value, err)
+	}
+	if err := s.Drop(ctx, "dropped", fourth); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = s.Get(ctx, "dropped")
+	wantError(t, err, eventbus.ErrNotFound)
+	if value, _, err = s.Get(ctx, "k"); err != nil || len(value) == 0 {
+		t.Fatalf("another key has gone: %q, %v", value, err)
+	}
 	// Of many who create one wins.
 	var wg sync.WaitGroup
 	results := make([]error, 8)

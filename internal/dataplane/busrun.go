@@ -11,12 +11,14 @@ import (
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/internal/manifest"
 	"github.com/signalbox-events/signalbox/sensor"
+	"github.com/signalbox-events/signalbox/sensor/trigger"
 )
 
 // busRun is an EventBus with the sources and sensors that run on it.
 type busRun struct {
-	p   *Process
-	key busKey
+	shared trigger.Shared // by the triggers of all sensors
+	p      *Process
+	key    busKey
 
 	applying sync.Mutex // one apply at a time
 
@@ -133,8 +135,13 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 		b.p.problem(o, v1alpha1.Fatal(err))
 		return
 	}
+	var ttl time.Duration
+	if b.p.cfg.Server != nil { // as for sources
+		ttl = aloneTTL
+	}
 	s := sensor.New(plan, sensor.Env{
-		Bus: b.bus, Log: b.p.cfg.Log, Metrics: b.p.metrics, Secrets: b.p.secrets(o.Namespace), HTTP: b.p.httpFor(o.Namespace), Kubernetes: b.p.cfg.Kubernetes,
+		LeaseTTL: ttl, Shared: &b.shared,
+		Bus: b.bus, Log: b.p.cfg.Log, Metrics: b.p.metrics, Secrets: b.p.secrets(o.Namespace), HTTP: b.p.httpFor(o.Namespace), Kubernetes: b.p.cfg.Kubernetes, Exec: b.p.cfg.Exec,
 	})
 	if err := b.prepare(ctx, s, o); err != nil {
 		return // ctx is done

@@ -67,7 +67,9 @@ type Config struct {
 	// NewHTTP makes the HTTP clients of a namespace's triggers.
 	NewHTTP func(secret.Reader) trigger.HTTP
 	// Kubernetes is the API for kinds that need it; nil means that there is none.
-	Kubernetes      *cluster.Cluster
+	Kubernetes *cluster.Cluster
+	// Exec are the folders whose programs triggers may run; none if it is empty.
+	Exec            []string
 	Version, Commit string
 	Log             *slog.Logger
 	// Out gets the table of what is running.

@@ -110,8 +110,16 @@ func (w *world) find(namespace string, d *v1alpha1.EventDependency) (facts, *v1a
 	if d.EventSourceName == "" { // the check of the sensor says so
 		return facts{}, nil
 	}
-	if w.emitted.has(namespace, d.EventSourceName, d.EventName) {
+	told := facts{kind: "outcome", eventType: "outcome", keys: outcomeKeys}
+	switch w.emitted.at(namespace, d.EventSourceName, d.EventName) {
+	case byEmit:
 		return facts{foreign: true}, nil
+	case byOutcome:
+		return told, nil
+	case byMute:
+		return told, v1alpha1.Warn("eventName", "the trigger of Sensor %q does not tell its outcome", d.EventSourceName).Hinted("give it follow: {emit: true}")
+	case byShort:
+		return facts{}, v1alpha1.Warn("eventName", "triggers of the kind that Sensor %q has there do not tell an outcome", d.EventSourceName)
 	}
 	sources := w.sources[namespace]
 	es := sources[d.EventSourceName]

@@ -11,10 +11,35 @@ import (
 
 // emitted are the addresses at which sensors put events themselves, so that
 // dependencies on them need no EventSource. An empty event stands for any.
-type emitted map[[3]string]bool
+type emitted map[[3]string]by
 
-func (e emitted) has(namespace, source, event string) bool {
-	return e[[3]string{namespace, source, event}] || e[[3]string{namespace, source, ""}]
+// by says what puts events at an address.
+type by string
+
+const (
+	// byEmit is a trigger of its own.
+	byEmit by = "emit"
+	// byOutcome is an action whose outcome is told.
+	byOutcome by = "outcome"
+	// byMute is one whose outcome is not told, though it could be.
+	byMute by = "mute"
+	// byShort is one whose kind has none.
+	byShort by = "short"
+)
+
+func (e emitted) at(namespace, source, event string) by {
+	if b := e[[3]string{namespace, source, event}]; b != "" {
+		return b
+	}
+	return e[[3]string{namespace, source, ""}]
+}
+
+// outcomes are the ends of the names of events that tell how an action ended.
+var outcomes = []string{".succeeded", ".failed", ".timedout"}
+
+// outcomeKeys are the keys of their data.
+var outcomeKeys = []string{
+	"outcome", "summary", "details", "payload", "events", "firing", "kind", "namespace", "sensor", "trigger", "startedAt", "finishedAt",
 }
 
 // add notes the triggers of a sensor that are of a kind which is told an
@@ -34,6 +59,7 @@ func (e emitted) add(namespace string, s *v1alpha1.Sensor, kinds trigger.Kinds) 
 			if !ok {
 				continue
 			}
+			e.addOutcomes(namespace, s.Name, t, &k, raw.Raw)
 			if keys := v1alpha1.FixedKeys(k.ConfigType()); !slices.Contains(keys, "eventSourceName") || !slices.Contains(keys, "eventName") {
 				continue
 			}
@@ -49,10 +75,32 @@ func (e emitted) add(namespace string, s *v1alpha1.Sensor, kinds trigger.Kinds) 
 			if overwritesOf(t.Parameters).cover([]string{name, "eventName"}) || overwritesOf(to.Parameters).cover([]string{"eventName"}) {
 				event = ""
 			}
-			e[[3]string{namespace, cmp.Or(to.EventSourceName, s.Name), event}] = true
+			e[[3]string{namespace, cmp.Or(to.EventSourceName, s.Name), event}] = byEmit
 		}
 	}
 	for i := range s.Spec.Triggers {
 		add(&s.Spec.Triggers[i])
+	}
+}
+
+// addOutcomes notes the events that tell how an action of the trigger ended.
+func (e emitted) addOutcomes(namespace, sensor string, t *v1alpha1.Trigger, k *trigger.Kind, raw []byte) {
+	how := byShort
+	if k.Follow != nil {
+		how = byMute
+		var c struct {
+			Follow struct {
+				Emit bool `json:"emit"`
+			} `json:"follow"`
+		}
+		if json.Unmarshal(raw, &c) == nil && c.Follow.Emit || overwritesOf(t.Parameters).cover([]string{k.Name, "follow", "emit"}) {
+			how = byOutcome
+		}
+	}
+	for _, end := range outcomes {
+		at := [3]string{namespace, sensor, t.Template.Name + end}
+		if e[at] == "" {
+			e[at] = how
+		}
 	}
 }

@@ -81,6 +81,13 @@ type sayConfig struct{}
 func (c *sayConfig) Default()        {}
 func (c *sayConfig) Validate() error { return nil }
 
+type syncConfig struct {
+	Follow *v1alpha1.Follow `json:"follow,omitempty"`
+}
+
+func (c *syncConfig) Default()        {}
+func (c *syncConfig) Validate() error { return nil }
+
 type emitConfig struct {
 	EventSourceName string `json:"eventSourceName,omitempty"`
 	EventName       string `json:"eventName"`
@@ -120,6 +127,10 @@ func options() manifest.Options {
 			{Kind: kind.Of("http", noTrigger[callConfig]), StatusPolicy: true},
 			{Kind: kind.Of("log", noTrigger[sayConfig])},
 			{Kind: kind.Of("emit", noTrigger[emitConfig])},
+			{
+				Kind:   kind.Of("sync", noTrigger[syncConfig]),
+				Follow: &trigger.Follow{Block: func(c kind.Config) *v1alpha1.Follow { return c.(*syncConfig).Follow }},
+			},
 		},
 	}
 }

@@ -275,6 +275,9 @@ func TestReferences(t *testing.T) {
 	}
 	emitter := "---\napiVersion: argoproj.io/v1alpha1\nkind: Sensor\nmetadata: {name: up}\nspec:\n  dependencies: [{name: a, eventSourceName: hooks, eventName: push}]\n" +
 		"  triggers: [{template: {name: t, emit: {eventSourceName: chain, eventName: next}}}]\n"
+	syncer := func(config string) string {
+		return strings.Replace(emitter, "emit: {eventSourceName: chain, eventName: next}", "sync: {"+config+"}", 1)
+	}
 	for _, tc := range []struct {
 		name, text string
 		want       []string
@@ -289,6 +292,16 @@ func TestReferences(t *testing.T) {
 		}},
 		{"source in another namespace", strings.Replace(source, "{name: hooks}", "{name: hooks, namespace: x}", 1) + sensor("eventSourceName: hooks, eventName: push"), nil},
 		{"emitted by another sensor", source + sensor("eventSourceName: chain, eventName: next") + emitter, nil},
+		{"outcome of another sensor", source + sensor("eventSourceName: up, eventName: t.failed, "+filter("details.x")) + syncer("follow: {emit: true}"), nil},
+		{"path that outcomes do not have", source + sensor("eventSourceName: up, eventName: t.failed, "+filter("detail.x")) + syncer("follow: {emit: true}"), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].filters.data[0].path: "detail.x" never exists: the data of outcome events has only outcome, summary, details, payload, events, firing, kind, namespace and 4 more (did you mean "details"?)`,
+		}},
+		{"outcome that is not told", source + sensor("eventSourceName: up, eventName: t.succeeded") + syncer("follow: {timeout: 1m}"), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventName: the trigger of Sensor "up" does not tell its outcome (give it follow: {emit: true})`,
+		}},
+		{"kind without an outcome", source + sensor("eventSourceName: up, eventName: t.succeeded") + strings.Replace(syncer("follow: {}"), "sync: {follow: {}}", "log: {}", 1), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventName: triggers of the kind that Sensor "up" has there do not tell an outcome`,
+		}},
 		{"names under other keys", source + sensor("eventSource: hooks, event: push"), []string{
 			`m.yaml:14: error: Sensor/s: spec.dependencies[0].eventName: is required`,
 			`m.yaml:14: error: Sensor/s: spec.dependencies[0].eventSourceName: is required`,

@@ -32,6 +32,8 @@ type Metrics struct {
 	Rejected       *prometheus.CounterVec
 	Undecided      *prometheus.CounterVec
 	DeadLettered   *prometheus.CounterVec
+	Outcomes       *prometheus.CounterVec
+	Following      *prometheus.GaugeVec
 	EventToAction  *prometheus.HistogramVec
 }
 
@@ -72,6 +74,11 @@ func New(version, commit string) *Metrics {
 	m.Rejected = counter("signalbox_events_rejected_total", "Events that no dependency of the trigger let pass.", triggerLabels)
 	m.Undecided = counter("signalbox_events_undecided_total", "Evaluations of a dependency that ended in an error: a missing path, a script that failed.", triggerLabels)
 	m.DeadLettered = counter("signalbox_dead_letters_total", "Dead letters stored.", triggerLabels)
+	m.Following = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "signalbox_actions_following", Help: "Actions whose outcome this process waits for.",
+	}, triggerLabels)
+	m.Registry.MustRegister(m.Following)
+	m.Outcomes = counter("signalbox_outcomes_total", "Actions that were followed, by how they ended: succeeded, failed or timedout.", append(slices.Clone(triggerLabels), "outcome"))
 	m.EventToAction = histogram("signalbox_event_to_action_seconds", "From an event's being stored to its action's being done.", triggerLabels,
 		[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800})
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -70,8 +70,14 @@ func Compile(name, text string) (*Template, error) {
 // A template can change input (with set, merge and the like): do not share one
 // input between executions that run at the same time.
 func (t *Template) Execute(input any) (string, error) {
+	return t.ExecuteRoot(map[string]any{"Input": input})
+}
+
+// ExecuteRoot runs the template with root itself as the dot, for callers that
+// have more to offer than .Input. The rest is as with Execute.
+func (t *Template) ExecuteRoot(root map[string]any) (string, error) {
 	out := output{deadline: time.Now().Add(t.time)}
-	if err := t.text.Execute(&out, map[string]any{"Input": input}); err != nil {
+	if err := t.text.Execute(&out, root); err != nil {
 		for _, limit := range []error{errOutput, errTime, errLoops, errDepth} {
 			if errors.Is(err, limit) {
 				return "", fmt.Errorf("template %s: %w", t.text.Name(), limit)

@@ -47,23 +47,41 @@ func (t Text) Of(events map[string]*event.Event) (string, error) {
 	if t.template == nil {
 		return t.plain, nil
 	}
+	input, err := Input(events)
+	if err != nil {
+		return "", err
+	}
+	return t.With(map[string]any{"Input": input})
+}
+
+// Input is what templates over all events have as .Input. It is made anew each
+// time, because a template can change it.
+func Input(events map[string]*event.Event) (map[string]any, error) {
 	input := make(map[string]any, len(events))
 	for name, e := range events {
 		v := &view{dependency: name, event: e}
 		context, err := v.decoded(eventContext)
 		if err != nil {
-			return "", fmt.Errorf("the context of %s: %w", name, err)
+			return nil, fmt.Errorf("the context of %s: %w", name, err)
 		}
 		data, err := v.decoded(eventData)
 		if err != nil { // neither JSON nor YAML: its text
 			if !utf8.Valid(e.Data()) {
-				return "", fmt.Errorf("the data of %s: %w", name, err)
+				return nil, fmt.Errorf("the data of %s: %w", name, err)
 			}
 			data = string(e.Data())
 		}
 		input[name] = map[string]any{"data": data, "context": context}
 	}
-	out, err := t.template.Execute(input)
+	return input, nil
+}
+
+// With is the text for a dot of the caller's, which has Input and more.
+func (t Text) With(root map[string]any) (string, error) {
+	if t.template == nil {
+		return t.plain, nil
+	}
+	out, err := t.template.ExecuteRoot(root)
 	if err != nil {
 		return "", err
 	}

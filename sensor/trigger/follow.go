@@ -20,11 +20,38 @@ type Follow struct {
 	// Await returns when the outcome is known. t is a Trigger of the kind, made
 	// from the configuration of the firing. The call may be the first one of
 	// several for the same firing, in this process or in another one, at any
-	// time after the effect; it never changes anything. An error says that it
+	// time after the effect; it never changes anything, unless Acts. An error says that it
 	// could not be told yet: it is called again after a while, until the block's
 	// timeout has passed, or, with a Permanent one, that it cannot be told any
 	// more, which counts as a failure. Required.
 	Await func(ctx context.Context, t Trigger, f Following) (Outcome, error)
+	// Acts is for a kind whose Fire only collects, and whose Await acts on what was
+	// collected. It does change things then, and what it has failed to do becomes a dead
+	// letter with the events of the firing, besides the outcome.
+	Acts bool
+}
+
+// FollowAtOnce is for kinds whose actions are over when Fire returns, and whose
+// outcome can be told nevertheless.
+func FollowAtOnce[C any, P interface {
+	*C
+	kind.Config
+}](block func(P) *v1alpha1.Follow) *Follow {
+	return &Follow{
+		Block: func(c kind.Config) *v1alpha1.Follow { return block(c.(P)) },
+		Await: func(context.Context, Trigger, Following) (Outcome, error) {
+			return Outcome{}, Permanent(errors.New("there was nothing to wait for"))
+		},
+	}
+}
+
+// FollowOf is the block follow of a configuration of the kind; nil if it has
+// none, or the kind cannot be followed.
+func (k Kind) FollowOf(c kind.Config) *v1alpha1.Follow {
+	if k.Follow == nil || c == nil {
+		return nil
+	}
+	return k.Follow.Block(c)
 }
 
 // Following is an action whose outcome is awaited.

@@ -93,6 +93,9 @@ type Env struct {
 	Kubernetes *cluster.Cluster
 	// State is the trigger's own. Nil where nothing is fired.
 	State State
+	// Shared is what the triggers of the process use together; nil if they share
+	// nothing.
+	Shared *Shared
 	// Exec are the folders whose programs may be run; none if it is empty.
 	Exec []string
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/sensor/param"
+	"github.com/signalbox-events/signalbox/sensor/trigger"
 )
 
 // Config says what event to put on the sensor's event bus. Signalbox.
@@ -49,15 +50,13 @@ type Config struct {
 	MaxHops int32 `json:"maxHops,omitempty"`
 }
 
-const defaultMaxHops = 16
-
 // Default implements kind.Config.
 func (c *Config) Default() {
 	if c.Type == "" {
 		c.Type = "emit"
 	}
 	if c.MaxHops == 0 {
-		c.MaxHops = defaultMaxHops
+		c.MaxHops = trigger.MaxHops
 	}
 }
 
@@ -65,7 +64,7 @@ func (c *Config) Default() {
 // CloudEvents, and those that this trigger sets.
 var reserved = []string{
 	"id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data",
-	"traceparent", "tracestate", extHops, extFrom,
+	"traceparent", "tracestate", trigger.ExtHops, trigger.ExtFrom,
 }
 
 // Validate implements kind.Config.

@@ -8,28 +8,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/internal/kind"
 	"github.com/signalbox-events/signalbox/sensor/param"
 	"github.com/signalbox-events/signalbox/sensor/trigger"
-)
-
-// The extensions by which a loop is found.
-const (
-	// extHops is the number of emit triggers that an event has passed.
-	extHops = "signalboxhops"
-	// extFrom is the last of them: NAMESPACE/SENSOR/TRIGGER.
-	extFrom = "signalboxfrom"
 )
 
 const textPlain = "text/plain; charset=utf-8"
@@ -82,7 +71,7 @@ func (t *emitter) emission(ctx context.Context, in trigger.Input) (*emission, er
 			return nil, trigger.Permanent(err)
 		}
 	}
-	hops, err := nextHop(in.Events, int64(c.MaxHops))
+	hops, err := trigger.NextHop(in.Events, int64(c.MaxHops))
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +84,9 @@ func (t *emitter) emission(ctx context.Context, in trigger.Input) (*emission, er
 	for name, value := range c.Extensions {
 		e.SetExtension(name, value)
 	}
-	e.SetExtension(extHops, hops)
-	e.SetExtension(extFrom, in.Namespace+"/"+in.Sensor+"/"+in.Trigger)
-	carryTrace(&e, in.Events)
+	e.SetExtension(trigger.ExtHops, hops)
+	e.SetExtension(trigger.ExtFrom, in.Namespace+"/"+in.Sensor+"/"+in.Trigger)
+	trigger.CarryTrace(&e, in.Events)
 	contentType, data, err := makeData(c, payload, in.Events)
 	if err != nil {
 		return nil, trigger.Permanent(err)
@@ -127,40 +116,6 @@ func asReference(name string) string {
 		return url.PathEscape(name)
 	}
 	return name
-}
-
-// nextHop is the number of emit triggers that the new event will have passed.
-func nextHop(events map[string]*event.Event, limit int64) (int32, error) {
-	var most int64
-	last := ""
-	for _, name := range slices.Sorted(maps.Keys(events)) {
-		e := events[name]
-		n, err := types.ToInteger(e.Extensions()[extHops]) // a text, after the way over the bus
-		if err == nil && int64(n) > most {
-			most = int64(n)
-			last, _ = types.ToString(e.Extensions()[extFrom])
-		}
-	}
-	if most >= limit {
-		return 0, trigger.Permanent(fmt.Errorf("stopped a loop: the event has already passed %d emit triggers, and maxHops is %d; the last was %s",
-			most, limit, or(last, "unknown")))
-	}
-	return int32(most + 1), nil
-}
-
-// carryTrace hands on the trace of the first event, by the dependencies' names, that has one.
-func carryTrace(to *event.Event, events map[string]*event.Event) {
-	for _, name := range slices.Sorted(maps.Keys(events)) {
-		from := events[name].Extensions()
-		if from["traceparent"] == nil {
-			continue
-		}
-		to.SetExtension("traceparent", from["traceparent"])
-		if from["tracestate"] != nil {
-			to.SetExtension("tracestate", from["tracestate"])
-		}
-		return
-	}
 }
 
 // makeData gives the data and its content type.

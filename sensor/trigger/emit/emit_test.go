@@ -210,8 +210,8 @@ func TestHops(t *testing.T) {
 		"first":              {"{}", nil, nil, 1, ""},
 		"the largest counts": {"{}", int32(2), "7", 8, ""},
 		"the last one":       {"{maxHops: 3}", "2", nil, 3, ""},
-		"one too many":       {"{maxHops: 3}", "3", nil, 0, "stopped a loop: the event has already passed 3 emit triggers, and maxHops is 3; the last was ns/dep/t"},
-		"by the other":       {"{}", "3", "16", 0, "stopped a loop: the event has already passed 16 emit triggers, and maxHops is 16; the last was ns/other/t"},
+		"one too many":       {"{maxHops: 3}", "3", nil, 0, "stopped a loop: the event has already passed 3 triggers that emit events, and no more than 3 are allowed; the last was ns/dep/t"},
+		"by the other":       {"{}", "3", "16", 0, "stopped a loop: the event has already passed 16 triggers that emit events, and no more than 16 are allowed; the last was ns/other/t"},
 		"no number":          {"{}", "many", nil, 1, ""},
 		"negative":           {"{}", "-5", nil, 1, ""},
 	} {

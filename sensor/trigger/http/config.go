@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/internal/kind"
 	"github.com/signalbox-events/signalbox/sensor/param"
+	"github.com/signalbox-events/signalbox/sensor/trigger"
 )
 
 // Config says what request to send.
@@ -55,6 +56,10 @@ type Config struct {
 	// Host header, where it is not that of the URL.
 	// +optional
 	Host string `json:"host,omitempty"`
+	// Follow tells the outcome, which is the answer: details.status is its status
+	// code, details.body its body, JSON or text, up to 16 KiB. Signalbox.
+	// +optional
+	Follow *v1alpha1.Follow `json:"follow,omitempty"`
 }
 
 const defaultTimeout = 60
@@ -94,6 +99,7 @@ func (c *Config) Validate() error {
 	add("payload", err)
 	_, err = param.Compile(c.Parameters)
 	add("parameters", err)
+	errs = append(errs, trigger.CheckFollow(c.Follow))
 	add("tls", c.TLS.Validate())
 	if c.TLS != nil && !c.TLS.InsecureSkipVerify {
 		add("tls.caCertSecret", validSelector(c.TLS.CACertSecret))

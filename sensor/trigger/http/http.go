@@ -15,7 +15,11 @@ import (
 )
 
 // Kind is template.http.
-var Kind = trigger.Kind{Kind: kind.Of("http", newSender), StatusPolicy: true}
+var Kind = trigger.Kind{
+	Kind:         kind.Of("http", newSender),
+	StatusPolicy: true,
+	Follow:       trigger.FollowAtOnce(func(c *Config) *v1alpha1.Follow { return c.Follow }),
+}
 
 // sender implements trigger.Trigger.
 type sender struct {
@@ -89,11 +93,11 @@ func (s *sender) Fire(ctx context.Context, in trigger.Input) (trigger.Result, er
 	if in.Policy != nil && in.Policy.Status != nil {
 		allow = in.Policy.Status.Allow
 	}
-	status, err := r.send(ctx, client, allow)
+	a, err := r.send(ctx, client, allow)
 	if err != nil {
 		return trigger.Result{}, r.failed(err)
 	}
-	return trigger.Result{Summary: status}, nil
+	return trigger.Result{Summary: a.status, Details: r.details(a)}, nil
 }
 
 // Close implements trigger.Trigger. Connections belong to the process.

@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	nethttp "net/http"
@@ -107,6 +108,37 @@ func TestErrors(t *testing.T) {
 				if strings.Contains(fmt.Sprint(err), hidden) {
 					t.Errorf("the error shows %q: %v", hidden, err)
 				}
+			}
+		})
+	}
+}
+
+func TestDetails(t *testing.T) {
+	for name, tc := range map[string]struct{ follow, body, want string }{
+		"nobody wants to know": {"", `{"a":1}`, `null`},
+		"JSON":                 {"follow: {emit: true}", `{"number":1234567890123456789}`, `{"body":{"number":1234567890123456789},"status":202}`},
+		"text":                 {"follow: {}", "queued\n", `{"body":"queued\n","status":202}`},
+		"nothing":              {"follow: {}", "", `{"body":"","status":202}`},
+		"a secret in it":       {"follow: {}", "you are s3cr3t-token", `{"body":"you are ***","status":202}`},
+		"too much":             {"follow: {}", strings.Repeat("x", 20<<10), `{"body":"` + strings.Repeat("x", 16<<10) + `","status":202}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+				w.WriteHeader(nethttp.StatusAccepted)
+				_, _ = io.WriteString(w, tc.body)
+			}))
+			defer server.Close()
+			e := triggertest.NewEnv(t)
+			e.PutSecret("api", "token", "s3cr3t-token")
+			in := triggertest.Input(1)
+			in.Policy = nil
+			config := "url: " + server.URL + "\nsecureHeaders: [{name: X-Token, valueFrom: {secretKeyRef: {name: api, key: token}}}]\n" + tc.follow
+			r, err := triggertest.Build(t, http.Kind, config, e).Fire(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := json.Marshal(r.Details); err != nil || string(got) != tc.want || r.Follow != nil {
+				t.Errorf("got %s, %v; want %s", got, err, tc.want)
 			}
 		})
 	}

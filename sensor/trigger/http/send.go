@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,13 +29,20 @@ const (
 	maxRead  = 16 << 10
 )
 
-// send returns the status line once the answer's status is known.
-func (r *request) send(parent context.Context, client *nethttp.Client, allow []int32) (string, error) {
+// answer is what came of a request.
+type answer struct {
+	status string
+	code   int
+	body   []byte // if it is of interest, its beginning
+}
+
+// send returns the answer once its status is known.
+func (r *request) send(parent context.Context, client *nethttp.Client, allow []int32) (answer, error) {
 	ctx, cancel := context.WithTimeout(parent, r.timeout)
 	defer cancel()
 	resp, err := r.do(client, r.outgoing(ctx))
 	if err != nil {
-		return "", r.explain(parent, ctx, err)
+		return answer{}, r.explain(parent, ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.ContentLength != 0 {
@@ -44,10 +52,14 @@ func (r *request) send(parent context.Context, client *nethttp.Client, allow []i
 	if len(allow) > 0 && !slices.Contains(allow, int32(resp.StatusCode)) { //nolint:gosec // three digits
 		quote, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead))
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-		return "", r.refused(resp, quote)
+		return answer{}, r.refused(resp, quote)
+	}
+	a := answer{status: resp.Status, code: resp.StatusCode}
+	if r.conf.Follow != nil {
+		a.body, _ = io.ReadAll(io.LimitReader(resp.Body, maxRead))
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-	return resp.Status, nil
+	return a, nil
 }
 
 // do sends without the client's preparations for redirects, which cost a copy of
@@ -165,6 +177,19 @@ func (r *request) mask(s string) string {
 		}
 	}
 	return s
+}
+
+// details are for whoever is told the outcome; nil if nobody is.
+func (r *request) details(a answer) map[string]any {
+	if r.conf.Follow == nil {
+		return nil
+	}
+	text := r.mask(strings.ToValidUTF8(string(a.body), "?"))
+	var body any = text
+	if json.Valid([]byte(text)) {
+		body = json.RawMessage(text)
+	}
+	return map[string]any{"status": a.code, "body": body}
 }
 
 // refused is the error for a status that the policy does not allow.
