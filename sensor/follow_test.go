@@ -210,6 +210,52 @@ func TestDeadLettersHaveFailed(t *testing.T) {
 	eventually(t, "success", func() bool { return len(told()["t.succeeded"]) == 1 })
 }
 
+// What a kind that acts while it is followed could not do is a dead letter.
+func TestActsWhileFollowed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data string
+		lost bool // the event is too large to be kept
+	}{"fired again": {`{"n":7}`, false}, "too large to be fired again": {`{"n":7,"x":"` + strings.Repeat("x", 600<<10) + `"}`, true}} {
+		t.Run(name, func(t *testing.T) {
+			bus := bustest.New(t)
+			told := outcomesOf(t, bus)
+			var mu sync.Mutex
+			failing := true
+			p := &probe{acts: true, await: func(context.Context, string, trigger.Following) (trigger.Outcome, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return trigger.Outcome{Failed: failing, Summary: map[bool]string{true: "nobody was told"}[failing]}, nil
+			}}
+			start(t, bus, following, p)
+			publish(t, bus, "hook", "push", "1", tc.data)
+			onlyOne(t, told, "t.failed")
+			in := p.inputs(t, 1)[0]
+			all := letters(t, bus)
+			if len(all) != 1 || all[0].ID != in.ID || all[0].Reason != "nobody was told" || all[0].AttemptCount != 1 {
+				t.Fatalf("letters %+v", all)
+			}
+			letter, err := bus.DeadLetters().Get(t.Context(), in.ID)
+			if err != nil || len(letter.Events) == 0 != tc.lost {
+				t.Fatalf("the letter has %d events, %v", len(letter.Events), err)
+			}
+			if tc.lost {
+				return
+			}
+			mu.Lock()
+			failing = false
+			mu.Unlock()
+			if err := bus.DeadLetters().Redrive(t.Context(), in.ID); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "success", func() bool { return len(told()["t.succeeded"]) == 1 })
+			if in := p.inputs(t, 2)[1]; in.Events["d"] == nil {
+				t.Errorf("fired again with %+v", in)
+			}
+			eventually(t, "no letter", func() bool { return len(letters(t, bus)) == 0 })
+		})
+	}
+}
+
 func TestLoopOfOutcomesEnds(t *testing.T) {
 	bus := bustest.New(t)
 	p := &probe{}

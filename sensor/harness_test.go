@@ -36,6 +36,8 @@ type probe struct {
 	onFire func(*probeTrigger)
 	// await is how what is fired ends; nil means that it is over at once.
 	await func(ctx context.Context, text string, f trigger.Following) (trigger.Outcome, error)
+	// acts says that it is await that acts.
+	acts bool
 }
 
 // probeConfig is the configuration of the kind "probe".
@@ -64,6 +66,7 @@ func (p *probe) kinds() trigger.Kinds {
 			Await: func(ctx context.Context, t trigger.Trigger, f trigger.Following) (trigger.Outcome, error) {
 				return p.await(ctx, t.(*probeTrigger).text, f)
 			},
+			Acts: p.acts,
 		},
 	}}
 }

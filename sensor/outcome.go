@@ -142,7 +142,7 @@ func (t *runner) tellFailure(ctx context.Context, a *actionPlan, f *firing, p *p
 		return nil //nolint:nilerr // the dead letter tells all there is
 	}
 	t.metrics.outcome(outcomeFailed)
-	return t.tell(ctx, what, outcomeFailed, oneLine(why), nil)
+	return t.tell(ctx, what, outcomeFailed, oneLine(why), trigger.DetailsOf(why))
 }
 
 // followOf is the block follow for a firing; without its parameters where they

@@ -249,7 +249,8 @@ type Trigger struct {
 	// AtLeastOnce is accepted; every trigger acts at least once.
 	// +optional
 	AtLeastOnce bool `json:"atLeastOnce,omitempty"`
-	// DLQTrigger is fired with the same events when all attempts have failed.
+	// DLQTrigger is fired with the same events when all attempts have failed. Its
+	// fields are those of a trigger.
 	//
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields

@@ -125,6 +125,20 @@ func wantFolder(flag, dir string) error {
 	return nil
 }
 
+// wantExec is for the folders of --allow-exec.
+func wantExec(dir string) error {
+	if dir == "" {
+		return errors.New("--allow-exec: want a folder")
+	}
+	if err := wantFolder("--allow-exec", dir); err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("--allow-exec %s: everybody may write in it, and so have any program run: chmod o-w", dir)
+	}
+	return nil
+}
+
 // plain is err without the path and the system call, which are told beside it.
 func plain(err error) error {
 	var pe *os.PathError

@@ -8,7 +8,10 @@ import (
 )
 
 func TestWrongCommandLines(t *testing.T) {
-	folder(t, map[string]string{"m.yaml": source + "---\n" + sensor, "e.json": "{}", "empty/x.txt": "", "file": ""})
+	folder(t, map[string]string{"m.yaml": source + "---\n" + sensor, "e.json": "{}", "empty/x.txt": "", "open/x": "", "file": ""})
+	if err := os.Chmod("open", 0o777); err != nil { //nolint:gosec // that is what is refused
+		t.Fatal(err)
+	}
 	for _, tc := range []struct{ line, want string }{ // ... is what may follow
 		{"lnt", `there is no command "lnt"; did you mean "lint"?`},
 		{"lnt --strict m.yaml", `there is no command "lnt"; did you mean "lint"?`},
@@ -38,6 +41,10 @@ func TestWrongCommandLines(t *testing.T) {
 		{"run m.yaml --fsync soon --max-store much", "--fsync soon: want always, or an interval such as 1m\n--max-store much: want a size such as 512Mi or 10Gi"},
 		{"run m.yaml --secrets nowhere", "--secrets nowhere: no such file or directory"},
 		{"run m.yaml --secrets file", "--secrets file: is no folder"},
+		{"run m.yaml --allow-exec nowhere", "--allow-exec nowhere: no such file or directory"},
+		{"run m.yaml --allow-exec file", "--allow-exec file: is no folder"},
+		{"run m.yaml --allow-exec=", "--allow-exec: want a folder"},
+		{"run m.yaml --allow-exec open", "--allow-exec open: everybody may write in it, and so have any program run: chmod o-w"},
 		{"run nowhere", "manifests: nowhere: no such file or directory"},
 		{"run empty", "there are no manifests in empty"},
 		{"lint empty", "there are no manifests in empty"},

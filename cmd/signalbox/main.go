@@ -6,13 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 	_ "time/tzdata" // time zones on machines and in images that have none
 )
 
+// libraryTime bounds the requests of libraries that take no client of ours.
+const libraryTime = time.Minute
+
 func main() {
+	http.DefaultClient.Timeout = libraryTime
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -35,6 +35,7 @@ type runFlags struct {
 	namespace  string
 	kubeconfig string
 	prune      bool
+	exec       []string
 	limits     limitFlags
 }
 
@@ -78,6 +79,7 @@ func newRun(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&f.admin, "admin-addr", "", "address for /healthz, /readyz and /metrics, such as :8081 (default: none)")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "file that tells how to reach the Kubernetes API, for kinds that need it (default: the cluster that the process runs in, if any)")
+	cmd.Flags().StringArrayVar(&f.exec, "allow-exec", nil, "folder whose programs triggers (exec) may run on this machine; may be given several times (default: none)")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "drop what waits for triggers that are not among the manifests any more")
 	return cmd
 }
@@ -86,11 +88,14 @@ func (f *runFlags) config(paths []string) (*dataplane.Config, error) {
 	cfg := &dataplane.Config{
 		Paths: paths, SecretsDir: f.secrets, ConfigMapsDir: cmp.Or(f.configMaps, f.secrets), DrainDelay: f.drain, Host: f.host, BaseURL: f.baseURL, AdminAddr: f.admin, Namespace: f.namespace, Prune: f.prune,
 		Sources: sources.Kinds, Triggers: triggers.Kinds, Version: version, Commit: commitID(),
-		Kubernetes: cluster.New(f.kubeconfig, version),
+		Kubernetes: cluster.New(f.kubeconfig, version), Exec: f.exec,
 	}
 	limits, err := f.limits.limits()
 	cfg.Limits = limits
 	errs := []error{err, wantFolder("--secrets", f.secrets), wantFolder("--configmaps", f.configMaps), wantBase(f.baseURL)}
+	for _, dir := range f.exec {
+		errs = append(errs, wantExec(dir))
+	}
 	fsync, err := parseFsync(f.fsync)
 	errs = append(errs, err)
 	maxStore, err := bytesOf("--max-store", f.maxStore)

@@ -37,6 +37,14 @@ func addTriggers(root *apiextv1.JSONSchemaProps, kinds schemas) {
 	dead := trigger.Properties["dlqTrigger"]
 	nested := trigger.DeepCopy()
 	nested.Description = dead.Description
+	// What the fields are for is told where triggers are: twice is too long for kubectl apply.
+	for name, p := range nested.Properties {
+		for name, field := range p.Properties {
+			withoutDescriptions(&field)
+			p.Properties[name] = field
+		}
+		nested.Properties[name] = p
+	}
 	nested.Properties["dlqTrigger"] = apiextv1.JSONSchemaProps{Description: dead.Description, Type: "object"}
 	trigger.Properties["dlqTrigger"] = *nested
 	spec.Properties["triggers"] = triggers

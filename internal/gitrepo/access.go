@@ -1,6 +1,8 @@
 // Package gitrepo looks at Git repositories on servers: it lists their refs, and
 // fetches just enough of their history to say what has changed between two
-// commits. It needs no git program, and never the contents of files.
+// commits, without the contents of files. It also changes files: a Draft is the newest
+// state of a branch, of which only what is read is fetched, and becomes a commit
+// that is pushed. It needs no git program.
 package gitrepo
 
 import (
@@ -28,6 +30,9 @@ type Access struct {
 	// password of creds.username, or of a user name that the hosts take for tokens.
 	// +optional
 	TokenSecret *corev1.SecretKeySelector `json:"tokenSecret,omitempty"`
+	// GithubApp gets tokens for https as an installed GitHub App.
+	// +optional
+	GithubApp *GithubApp `json:"githubApp,omitempty"`
 	// SSHKeySecret is the private key for ssh, PEM, without a passphrase.
 	// +optional
 	SSHKeySecret *corev1.SecretKeySelector `json:"sshKeySecret,omitempty"`
@@ -93,13 +98,19 @@ func (a *Access) Validate() error {
 			add(v1alpha1.Invalid("creds", "says nothing").Hinted("give username and password"))
 		case c.Password != nil && a.TokenSecret != nil:
 			add(v1alpha1.Invalid("tokenSecret", "is given beside creds.password").Hinted("give one of them"))
-		case c.Password == nil && a.TokenSecret == nil && ep.Protocol != "ssh":
+		case c.Password == nil && a.TokenSecret == nil && a.GithubApp == nil && ep.Protocol != "ssh":
 			add(v1alpha1.Invalid("creds.password", "is missing").Hinted("give it, or tokenSecret"))
 		}
 		add(selector("creds.username", c.Username))
 		add(selector("creds.password", c.Password))
 	}
 	add(selector("tokenSecret", a.TokenSecret))
+	if a.GithubApp != nil {
+		add(v1alpha1.At("githubApp", a.GithubApp.Validate()))
+		if a.TokenSecret != nil || a.Creds != nil && a.Creds.Password != nil {
+			add(v1alpha1.Invalid("githubApp", "is given beside other credentials").Hinted("give one of them"))
+		}
+	}
 	add(selector("sshKeySecret", a.SSHKeySecret))
 	if k := a.KnownHosts; k != nil {
 		if (k.Secret == nil) == (k.ConfigMap == nil) {
@@ -125,6 +136,9 @@ func (a *Access) useless(ep *transport.Endpoint) error {
 		if a.TokenSecret != nil {
 			warn("tokenSecret", "has no effect with ssh")
 		}
+		if a.GithubApp != nil {
+			warn("githubApp", "has no effect with ssh")
+		}
 		if a.TLS != nil {
 			warn("tls", "has no effect with ssh")
 		}
@@ -144,11 +158,17 @@ func (a *Access) useless(ep *transport.Endpoint) error {
 		if a.KnownHosts != nil {
 			warn("knownHosts", "has no effect with %s", ep.Protocol)
 		}
-		if ep.Protocol == "http" && (a.Creds != nil || a.TokenSecret != nil) {
+		if ep.Protocol == "http" && !loopback(ep.Host) && (a.Creds != nil || a.TokenSecret != nil || a.GithubApp != nil) {
 			errs = append(errs, v1alpha1.Warn("url", "sends the credentials unencrypted").Hinted("use https"))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// loopback tells whether what is sent to a host stays on this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func selector(path string, s *corev1.SecretKeySelector) error {

@@ -81,7 +81,7 @@ func (r *Remote) Fetch(ctx context.Context, pairs []Pair, files bool) (_ *Copy, 
 	}
 	c := &Copy{dir: dir, nodes: map[plumbing.Hash]*node{}}
 	c.open()
-	f := &fetcher{remote: r, copy: c}
+	f := &fetcher{remote: r, copy: c, limit: r.maxPack}
 	defer f.close()
 	if err := f.all(ctx, pairs, files); err != nil {
 		return nil, errors.Join(r.explain(ctx, err), c.Close())
@@ -106,6 +106,8 @@ type fetcher struct {
 	copy    *Copy
 	session transport.UploadPackSession // that has not been used up
 	adv     *packp.AdvRefs
+	// limit of one answer of the server, in bytes.
+	limit int64
 	// gone are commits that the server does not hand out.
 	gone map[plumbing.Hash]bool
 }
@@ -234,16 +236,16 @@ func named(text string, wants []plumbing.Hash) (plumbing.Hash, bool) {
 	return plumbing.ZeroHash, false
 }
 
-// pack fetches once.
+// pack fetches once: history to a depth, or all of it if that is 0.
 func (f *fetcher) pack(ctx context.Context, wants []plumbing.Hash, depth int, filter packp.Filter) error {
 	req := packp.NewUploadPackRequestFromCapabilities(f.adv.Capabilities)
 	req.Wants = wants
 	set := []capability.Capability{}
-	if f.adv.Capabilities.Supports(capability.Shallow) {
+	if depth > 0 && f.adv.Capabilities.Supports(capability.Shallow) {
 		req.Depth = packp.DepthCommits(depth)
 		set = append(set, capability.Shallow)
 	}
-	if f.filters() {
+	if filter != "" && f.filters() {
 		req.Filter = filter
 		set = append(set, capability.Filter)
 	}
@@ -267,7 +269,7 @@ func (f *fetcher) pack(ctx context.Context, wants []plumbing.Hash, depth int, fi
 	case req.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, pack)
 	}
-	limit := &bounded{r: pack, left: f.remote.maxPack, err: ErrTooLarge}
+	limit := &bounded{r: pack, left: f.limit, err: ErrTooLarge}
 	err = packfile.UpdateObjectStorage(f.copy.store, limit)
 	if limit.left <= 0 {
 		return errors.Join(ErrTooLarge, f.copy.reopen())

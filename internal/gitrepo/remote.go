@@ -17,6 +17,7 @@ import (
 	"github.com/skeema/knownhosts"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/signalbox-events/signalbox/api/v1alpha1"
 	"github.com/signalbox-events/signalbox/httpclient"
 	"github.com/signalbox-events/signalbox/internal/secret"
 )
@@ -42,21 +43,43 @@ type Remote struct {
 	access  Access
 	ep      *transport.Endpoint
 	secrets secret.Reader
-	clients *httpclient.Clients
+	clients Clients
+	own     *httpclient.Clients // if clients are its own
+	app     *appToken
 	maxPack int64
+}
+
+// Clients makes HTTP clients, as httpclient.Clients does.
+type Clients interface {
+	Client(ctx context.Context, tls *v1alpha1.TLSConfig) (*http.Client, error)
 }
 
 // New does no I/O.
 func New(a Access, secrets secret.Reader) (*Remote, error) {
+	own := httpclient.New(secrets, "git")
+	r, err := NewWith(a, secrets, own)
+	if err != nil {
+		return nil, err
+	}
+	r.own = own
+	return r, nil
+}
+
+// NewWith is New with the HTTP clients of somebody else.
+func NewWith(a Access, secrets secret.Reader, clients Clients) (*Remote, error) {
 	ep, err := endpoint(a.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url %w", err)
 	}
-	return &Remote{access: a, ep: ep, secrets: secrets, clients: httpclient.New(secrets, "git"), maxPack: maxPack}, nil
+	return &Remote{access: a, ep: ep, secrets: secrets, clients: clients, app: &appToken{}, maxPack: maxPack}, nil
 }
 
 // Close lets go of idle connections. The Remote can be used again.
-func (r *Remote) Close() { r.clients.Close() }
+func (r *Remote) Close() {
+	if r.own != nil {
+		r.own.Close()
+	}
+}
 
 // String is the URL, without anything secret.
 func (r *Remote) String() string { return r.access.Place().Clone }
@@ -121,18 +144,27 @@ func (r *Remote) session(ctx context.Context) (transport.UploadPackSession, erro
 		return nil, err
 	}
 	if r.ep.Protocol == "ssh" {
-		return r.dial(ctx, user, password)
+		return r.dial(ctx, user, password, transport.UploadPackServiceName)
 	}
-	client, err := r.clients.Client(ctx, r.access.TLS)
+	t, auth, err := r.overHTTP(ctx, user, password)
 	if err != nil {
 		return nil, err
+	}
+	ep := *r.ep // a redirect changes it
+	return t.NewUploadPackSession(&ep, auth)
+}
+
+// overHTTP is how to speak HTTP to the server.
+func (r *Remote) overHTTP(ctx context.Context, user, password string) (transport.Transport, transport.AuthMethod, error) {
+	client, err := r.clients.Client(ctx, r.access.TLS)
+	if err != nil {
+		return nil, nil, err
 	}
 	var auth transport.AuthMethod
 	if user != "" || password != "" {
 		auth = &githttp.BasicAuth{Username: user, Password: password}
 	}
-	ep := *r.ep // a redirect changes it
-	return githttp.NewClient(&http.Client{Transport: watch{client.Transport}}).NewUploadPackSession(&ep, auth)
+	return githttp.NewClient(&http.Client{Transport: watch{client.Transport}}), auth, nil
 }
 
 // login reads user and password, or the token.
@@ -151,6 +183,10 @@ func (r *Remote) login(ctx context.Context) (user, password string, err error) {
 	if c := r.access.Creds; c != nil {
 		read("creds.username", c.Username, &user)
 		read("creds.password", c.Password, &password)
+	}
+	if err == nil && r.access.GithubApp != nil && r.ep.Protocol != "ssh" {
+		password, err = r.appToken(ctx)
+		return tokenUser(""), password, err
 	}
 	if r.access.TokenSecret == nil || r.ep.Protocol == "ssh" {
 		return user, password, err
@@ -172,7 +208,9 @@ func tokenUser(host string) string {
 }
 
 // explain says what is behind an error in words that hold nothing secret.
-func (r *Remote) explain(ctx context.Context, err error) error {
+func (r *Remote) explain(ctx context.Context, err error) error { return r.explainTo(ctx, "read", err) }
+
+func (r *Remote) explainTo(ctx context.Context, do string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -192,7 +230,8 @@ func (r *Remote) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: the server answers %s", r, status.Response.Status)
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),
 		errors.Is(err, transport.ErrRepositoryNotFound), strings.Contains(err.Error(), "unable to authenticate"):
-		return fmt.Errorf("%s: %w: %s", r, ErrNoAccess, r.advice())
+		r.forgetToken()
+		return fmt.Errorf("%s: %w: %s", r, ErrNoAccess, r.advice(do))
 	case knownhosts.IsHostKeyChanged(err):
 		return fmt.Errorf("%s: the server's host key is not the one that is known: either it was changed, or this is another server", r)
 	case knownhosts.IsHostUnknown(err):
@@ -201,11 +240,11 @@ func (r *Remote) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: %w", r, err)
 }
 
-func (r *Remote) advice() string {
-	if a := r.access; a.Creds == nil && a.TokenSecret == nil && a.SSHKeySecret == nil {
-		return "the repository does not exist, or credentials are needed to see it"
+func (r *Remote) advice(do string) string {
+	if a := r.access; a.Creds == nil && a.TokenSecret == nil && a.SSHKeySecret == nil && a.GithubApp == nil {
+		return "the repository does not exist, or credentials are needed to " + map[string]string{"read": "see", "write": "write to"}[do] + " it"
 	}
-	return "the repository does not exist, or the credentials are wrong or do not allow to read it"
+	return "the repository does not exist, or the credentials are wrong or do not allow to " + do + " it"
 }
 
 // capable tells which non-tips the server may hand out when asked.

@@ -21,7 +21,7 @@ import (
 )
 
 // dial begins to speak to the server over ssh. The connection ends with ctx.
-func (r *Remote) dial(ctx context.Context, user, password string) (transport.UploadPackSession, error) {
+func (r *Remote) dial(ctx context.Context, user, password, service string) (*sshSession, error) {
 	host := strings.Trim(r.ep.Host, "[]")
 	address := net.JoinHostPort(host, "22")
 	if r.ep.Port > 0 {
@@ -45,8 +45,8 @@ func (r *Remote) dial(ctx context.Context, user, password string) (transport.Upl
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &sshSession{client: ssh.NewClient(c, chans, reqs), stop: stop}
-	if err := s.start(r.ep.Path); err != nil {
+	s := &sshSession{client: ssh.NewClient(c, chans, reqs), stop: stop, pushes: service == transport.ReceivePackServiceName}
+	if err := s.start(service, r.ep.Path); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -139,7 +139,7 @@ func ownKnownHosts() (*knownhosts.HostKeyDB, error) {
 	return knownhosts.NewDB(there...)
 }
 
-// sshSession implements transport.UploadPackSession. Its connection ends with
+// sshSession implements transport.UploadPackSession and ReceivePackSession. Its connection ends with
 // the context that it was dialed with.
 type sshSession struct {
 	client *ssh.Client
@@ -147,9 +147,10 @@ type sshSession struct {
 	in     io.WriteCloser
 	out    io.Reader
 	says   opening
+	pushes bool
 }
 
-func (s *sshSession) start(path string) error {
+func (s *sshSession) start(service, path string) error {
 	session, err := s.client.NewSession()
 	if err != nil {
 		return err
@@ -161,8 +162,8 @@ func (s *sshSession) start(path string) error {
 	if s.out, err = session.StdoutPipe(); err != nil {
 		return err
 	}
-	s.out = &bounded{r: s.out, left: maxListing + maxPack, err: ErrTooLarge}
-	return session.Start("git-upload-pack '" + strings.ReplaceAll(path, "'", `'\''`) + "'")
+	s.out = &bounded{r: s.out, left: maxListing + maxCheckout, err: ErrTooLarge}
+	return session.Start(service + " '" + strings.ReplaceAll(path, "'", `'\''`) + "'")
 }
 
 // AdvertisedReferences implements transport.Session.
@@ -176,6 +177,7 @@ func (s *sshSession) AdvertisedReferencesContext(context.Context) (*packp.AdvRef
 	switch err := adv.Decode(s.out); {
 	case errors.Is(err, packp.ErrEmptyInput):
 		return nil, transport.ErrRepositoryNotFound
+	case s.pushes && (err == nil || errors.Is(err, packp.ErrEmptyAdvRefs)): // the first push there
 	case errors.Is(err, packp.ErrEmptyAdvRefs), err == nil && adv.IsEmpty():
 		return nil, transport.ErrEmptyRemoteRepository
 	case err != nil:

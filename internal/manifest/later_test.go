@@ -34,9 +34,11 @@ func TestLaterKindsAreReadWhole(t *testing.T) {
 			t.Errorf("%s has no fields or no data", name)
 		}
 	}
-	git, _ := l.triggers["argoWorkflow"].config.FieldByName("F0")
-	if git.Tag.Get("json") != "source" || git.Type.Kind() != reflect.Struct {
-		t.Errorf("a block is not put in its place: %v", git)
+	p := laterParser{types: map[string]reflect.Type{"string": reflect.TypeFor[string]()}}
+	p.types["artifact"] = p.parse("inline:string file:{path:string}")
+	source, _ := p.parse("source:artifact").FieldByName("F0")
+	if source.Tag.Get("json") != "source" || source.Type.Kind() != reflect.Struct || source.Type.NumField() != 2 {
+		t.Errorf("a block is not put in its place: %v", source)
 	}
 	err := kind.Check(l.sources["sqs"].config, []byte(`{"queue":"a","queues":"b","waitTimeSeconds":"x"}`))
 	if want := "queues: unknown key \"queues\" is ignored (did you mean \"queue\"?)\n" +

@@ -115,8 +115,13 @@ func (u *URL) fetch(ctx context.Context, env trigger.Env) ([]byte, error) {
 // unwanted is the error of an answer with a status, which lasts unless the
 // server may think better of it.
 func unwanted(status int, err error) error {
-	if status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
+	if passing(status) {
 		return fmt.Errorf("answers %w", err)
 	}
 	return last("answers %w", err)
+}
+
+// passing tells whether a server may think better of a status.
+func passing(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }

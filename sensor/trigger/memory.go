@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,6 +26,7 @@ type Memory[T any] struct {
 const (
 	memoryDigits = 2
 	memoryMost   = 500
+	memoryBytes  = 256 << 10
 )
 
 type remembered[T any] struct {
@@ -64,8 +66,14 @@ func (m Memory[T]) Change(ctx context.Context, id string, f func(T) (T, error)) 
 		}
 		now := time.Now()
 		all[id] = remembered[T]{now.Unix(), next}
-		m.forget(all, now)
-		return json.Marshal(all)
+		m.forget(all, now, memoryMost)
+		for {
+			raw, err := json.Marshal(all)
+			if err != nil || len(raw) <= memoryBytes || len(all) == 1 {
+				return raw, err
+			}
+			m.forget(all, now, len(all)/2)
+		}
 	})
 }
 
@@ -78,7 +86,7 @@ func parseMemory[T any](raw []byte) map[string]remembered[T] {
 	return all
 }
 
-func (m Memory[T]) forget(all map[string]remembered[T], now time.Time) {
+func (m Memory[T]) forget(all map[string]remembered[T], now time.Time, most int) {
 	var ids []string
 	for id, r := range all {
 		if now.Sub(time.Unix(r.Written, 0)) > m.Keep {
@@ -87,11 +95,11 @@ func (m Memory[T]) forget(all map[string]remembered[T], now time.Time) {
 		}
 		ids = append(ids, id)
 	}
-	if len(ids) <= memoryMost {
+	if len(ids) <= most {
 		return
 	}
-	slices.SortFunc(ids, func(a, b string) int { return int(all[a].Written - all[b].Written) })
-	for _, id := range ids[:len(ids)-memoryMost] {
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(all[a].Written, all[b].Written) })
+	for _, id := range ids[:len(ids)-most] {
 		delete(all, id)
 	}
 }

@@ -3,6 +3,7 @@ package trigger_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +79,27 @@ func TestMemory(t *testing.T) {
 			want(t, m, "ab9", 0)
 			want(t, m, "ab10", 1)
 			want(t, m, "ab509", 1)
+		})
+	})
+	t.Run("the oldest of too much are forgotten", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			state := triggertest.NewState()
+			m := trigger.Memory[string]{State: state, Name: "sent", Keep: time.Hour}
+			for i := range 20 {
+				if err := m.Change(ctx, fmt.Sprintf("ab%d", i), func(string) (string, error) { return strings.Repeat("x", 40<<10), nil }); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+			}
+			raw, err := state.Get(ctx, "sent/ab")
+			if err != nil || len(raw) > 300<<10 {
+				t.Errorf("%d bytes, %v", len(raw), err)
+			}
+			for id, want := range map[string]int{"ab0": 0, "ab18": 40 << 10, "ab19": 40 << 10} {
+				if got, err := m.Get(ctx, id); err != nil || len(got) != want {
+					t.Errorf("%s has %d bytes, want %d (%v)", id, len(got), want, err)
+				}
+			}
 		})
 	})
 	t.Run("what cannot be read is nothing", func(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 
 // Define makes the kinds of the three projects known to the API server: the real
 // definitions where they lie beside the project, otherwise ones of our own that
-// accept anything.
-func Define(t testing.TB, c *kube.Cluster) {
+// accept anything. only are how the names of the real ones' files begin, such as
+// workflows or rollouts-rollout: all of them have four megabytes, and take the API
+// server many seconds.
+func Define(t testing.TB, c *kube.Cluster, only ...string) {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
@@ -27,13 +29,18 @@ func Define(t testing.TB, c *kube.Cluster) {
 		c.Define(t, "-f", own)
 		return
 	}
-	files, err := filepath.Glob(filepath.Join(theirs, "*-crd.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no definitions in ", theirs, err)
+	if len(only) == 0 {
+		only = []string{""}
 	}
 	var args []string
-	for _, f := range files {
-		args = append(args, "-f", f)
+	for _, name := range only {
+		files, err := filepath.Glob(filepath.Join(theirs, name+"*-crd.yaml"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no definitions %s* in %s: %v", name, theirs, err)
+		}
+		for _, f := range files {
+			args = append(args, "-f", f)
+		}
 	}
 	c.Define(t, args...)
 }

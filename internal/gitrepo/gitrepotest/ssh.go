@@ -121,16 +121,19 @@ func (s *SSH) serve(ctx context.Context, conn net.Conn, conf *ssh.ServerConfig, 
 				_ = q.Reply(true, nil)
 				var command struct{ Text string }
 				_ = ssh.Unmarshal(q.Payload, &command)
-				path, _ := strings.CutPrefix(command.Text, "git-upload-pack ")
-				s.run(ctx, channel, r, strings.Trim(path, "'"))
+				service, path, _ := strings.Cut(command.Text, " ")
+				s.run(ctx, channel, r, strings.TrimPrefix(service, "git-"), strings.Trim(path, "'"))
 				return
 			}
 		})
 	}
 }
 
-func (s *SSH) run(ctx context.Context, channel ssh.Channel, r *Repo, path string) {
-	cmd := exec.CommandContext(ctx, r.git, "upload-pack", path) //nolint:gosec // only tests connect
+func (s *SSH) run(ctx context.Context, channel ssh.Channel, r *Repo, service, path string) {
+	if service != "upload-pack" && service != "receive-pack" {
+		return
+	}
+	cmd := exec.CommandContext(ctx, r.git, service, path) //nolint:gosec // only tests connect
 	cmd.Stdout, cmd.Stderr, cmd.Env = channel, channel.Stderr(), r.env()
 	in, err := cmd.StdinPipe() // unlike cmd.Stdin, nobody waits for its end
 	if err != nil {

@@ -91,10 +91,57 @@ func check(t *testing.T, file string, s *v1alpha1.Sensor) int {
 			if !ok {
 				continue
 			}
-			if _, err := k.Decode(raw.Raw); v1alpha1.Fatal(err) != nil {
-				t.Errorf("%s: %s: %v", file, tr.Template.Name, err)
+			_, err := k.Decode(raw.Raw)
+			for _, p := range v1alpha1.Problems(v1alpha1.Fatal(err)) {
+				written := slices.ContainsFunc(tr.Parameters, func(w v1alpha1.TriggerParameter) bool {
+					return touches(w.Dest, name, p.Path)
+				})
+				if !written {
+					t.Errorf("%s: %s: %v", file, tr.Template.Name, p)
+				}
 			}
 		}
 	}
 	return len(s.Spec.Triggers)
+}
+
+// touches tells whether what is written to dest of a template is at, above or
+// below path of the configuration of a kind.
+func touches(dest, kind, path string) bool {
+	place := strings.Split(kind, ".")
+	if path != "" {
+		path = strings.NewReplacer("[", ".", "]", "").Replace(path)
+		place = append(place, strings.Split(path, ".")...)
+	}
+	to := strings.Split(dest, ".")
+	for i := range min(len(to), len(place)) {
+		if to[i] != place[i] && to[i] != "-1" {
+			return false
+		}
+	}
+	return true
+}
+
+func TestTouches(t *testing.T) {
+	for _, tc := range []struct {
+		dest, path string
+		want       bool
+	}{
+		{"email.to.0", "to", true},
+		{"email.to.-1", "to", true},
+		{"email.to", "to[0]", true},
+		{"email.to.0", "to[0]", true},
+		{"email.to.1", "to[0]", false},
+		{"email", "host", true},
+		{"email.host", "", true},
+		{"email.hostname", "host", false},
+		{"email.host", "hostname", false},
+		{"emails.host", "host", false},
+		{"email.to.0", "host", false},
+		{"http.host", "host", false},
+	} {
+		if got := touches(tc.dest, "email", tc.path); got != tc.want {
+			t.Errorf("a write to %s touches %q: %v, want %v", tc.dest, tc.path, got, tc.want)
+		}
+	}
 }

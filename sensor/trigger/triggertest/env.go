@@ -164,7 +164,7 @@ func Input(n int) trigger.Input {
 		Namespace: "default", Sensor: "sensor", Trigger: "trigger",
 		Events:  map[string]*event.Event{"dep": Event(n)},
 		Attempt: 1, Since: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC),
-		Policy:  &v1alpha1.TriggerPolicy{Status: &v1alpha1.StatusPolicy{Allow: []int32{200}}},
+		Policy: &v1alpha1.TriggerPolicy{Status: &v1alpha1.StatusPolicy{Allow: []int32{200}}},
 	}
 }
 
