@@ -2,6 +2,7 @@ package examples
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// The blocks of README.md, docs/start.md and docs/git.md are marked by their info strings:
+// The blocks of README.md, docs/start.md, docs/git.md and docs/deploy.md are marked by their info strings:
 //
 //	sh run      is run, once
 //	sh until    is run again until its output is what is shown
@@ -66,6 +67,17 @@ func TestGit(t *testing.T) {
 	}
 }
 
+func TestDeploy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program and runs it")
+	}
+	w := newWalk(t, "bin")
+	w.copyExample("image-to-deploy")
+	if ran := w.follow("../docs/deploy.md"); ran < 1 {
+		t.Error("no block of docs/deploy.md was run")
+	}
+}
+
 // walk is a folder with the built program, in which a text is followed.
 type walk struct {
 	t     *testing.T
@@ -75,15 +87,41 @@ type walk struct {
 	ids   map[string]string // in the text -> here
 }
 
-// newWalk builds the program into the folder bin of the walk's own.
+// build builds the program, once for all walks. TestMain removes it.
+var build = sync.OnceValues(func() (program string, err error) {
+	if programs, err = os.MkdirTemp("", "signalbox-examples-"); err != nil {
+		return "", err
+	}
+	program = filepath.Join(programs, "signalbox")
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "../cmd/signalbox").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+var programs string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(programs)
+	os.Exit(code)
+}
+
+// newWalk puts the program into the folder bin of the walk's own.
 func newWalk(t *testing.T, bin string, ports ...string) *walk {
 	w := &walk{t: t, dir: t.TempDir(), ports: map[string]string{}, log: &output{}, ids: map[string]string{}}
 	for _, p := range ports {
 		w.ports[p] = freePort(t)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(w.dir, bin, "signalbox"), "../cmd/signalbox")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := build()
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(w.dir, bin), 0o700)
+	}
+	if err == nil {
+		err = os.Link(program, filepath.Join(w.dir, bin, "signalbox"))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return w
 }
