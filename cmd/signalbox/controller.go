@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -76,6 +77,7 @@ func newController(g *globals) *cobra.Command {
 	fl.StringVar(&f.options.MetricsAddr, "metrics-addr", ":7777", "address for /metrics; 0 for none")
 	fl.StringVar(&f.options.HealthAddr, "health-addr", ":8081", "address for /healthz and /readyz; 0 for none")
 	fl.StringVar(&f.kubeconfig, "kubeconfig", "", "file that tells how to reach the Kubernetes API (default: the cluster that the process runs in)")
+	fl.StringArrayVar(&f.options.Exec, "allow-exec", nil, "folder of the pods' image whose programs triggers (exec) may run; may be given several times (default: none)")
 	fl.BoolVar(&f.admission, "admission", true, "check objects when they are applied")
 	fl.StringVar(&f.webhookAddr, "webhook-addr", fmt.Sprintf(":%d", admission.Port), "address at which the API server asks")
 	return cmd
@@ -97,6 +99,11 @@ func (f *controllerFlags) finish() error {
 	for i, ns := range o.Namespaces {
 		if o.Namespaces[i] = strings.TrimSpace(ns); o.Namespaces[i] == "" {
 			errs = append(errs, errors.New("--namespaces: a name is empty"))
+		}
+	}
+	for _, dir := range o.Exec {
+		if !path.IsAbs(dir) {
+			errs = append(errs, fmt.Errorf("--allow-exec %s: want the whole path of a folder in the image", dir))
 		}
 	}
 	if o.Namespace == "" && (o.LeaderElect || f.admission) {

@@ -67,6 +67,9 @@ func TestRunNoPrograms(t *testing.T) {
 	folder(t, map[string]string{"m/source.yaml": source, "m/sensor.yaml": executing, "hooks/note": "#!/bin/sh\n"})
 	run := start(t, "run", "m", "--host", "127.0.0.1", "--data-dir", "data")
 	until(t, "the table", func() bool { return strings.Contains(run.out.String(), "second") })
+	until(t, "the warning", func() bool {
+		return strings.Count(run.err.String(), "started without --allow-exec DIR") == 3
+	})
 	if got := signalbox(t, "send", "clock/tick", "--data-dir", "data", "--id", "one", "--data", `{"num":7}`); got.code != 0 {
 		t.Fatalf("%+v", got)
 	}

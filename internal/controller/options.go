@@ -33,6 +33,9 @@ type Options struct {
 	Namespace string
 	// LogLevel and LogFormat of the pods: debug, info, warn or error; text or json.
 	LogLevel, LogFormat string
+	// Exec are folders of the pods' image whose programs sensors may run; none
+	// if it is empty.
+	Exec []string
 	// Sources and Triggers are the kinds that there are.
 	Sources  eventsource.Kinds
 	Triggers trigger.Kinds

@@ -277,3 +277,22 @@ func (p *Process) problem(o *manifest.Object, err error) {
 		p.cfg.Log.Error("cannot run", "object", o.String(), "file", fmt.Sprintf("%s:%d", o.File, o.Line), "problem", pr.Error())
 	}
 }
+
+// warnOfPrograms tells at the start what each firing would otherwise fail with.
+func (p *Process) warnOfPrograms(o *manifest.Object) {
+	if len(p.cfg.Exec) > 0 {
+		return
+	}
+	for i := range o.Sensor.Spec.Triggers {
+		for t := &o.Sensor.Spec.Triggers[i]; t != nil; t = t.DLQTrigger {
+			if t.Template == nil {
+				continue
+			}
+			for name := range t.Template.Kinds {
+				if k, ok := p.cfg.Triggers.Named(name); ok && k.RunsPrograms {
+					p.cfg.Log.Warn("a trigger cannot run its program: this process was started without --allow-exec DIR", "object", o.String(), "trigger", t.Template.Name)
+				}
+			}
+		}
+	}
+}

@@ -117,6 +117,9 @@ type Kind struct {
 	// that its pod gets a token; nil for kinds that do not. The configuration is
 	// the one before parameters are put into it, and may not be valid.
 	NeedsKubernetes func(kind.Config) bool
+	// RunsPrograms says that it runs programs of the machine, for which a process
+	// needs Env.Exec.
+	RunsPrograms bool
 }
 
 // Kinds is the set of kinds that a program is built with.

@@ -171,6 +171,9 @@ func TestFeatures(t *testing.T) {
 			"run /etc/signalbox/manifests --namespace team --admin-addr :7777 --log-format json --bus nats://eventbus-default.team.svc:4222 --bus-managed " +
 				"--bus-user sensor --bus-password-file /etc/signalbox/bus/password --bus-ca /etc/signalbox/bus/ca.crt",
 		},
+		"programs of nobody": {
+			sensor("  triggers: [{template: {name: p, exec: {command: deploy}}}]\n"), func(c *Children) any { return strings.Contains(strings.Join(main(c).Args, " "), "exec") }, "false",
+		},
 		"log level of Argo Events": {
 			es("  template: {container: {env: [{name: LOG_LEVEL, value: debug}]}}"),
 			func(c *Children) any {
@@ -330,4 +333,23 @@ func service(c *Children) string {
 		}
 	}
 	return out
+}
+
+func TestPrograms(t *testing.T) {
+	opts := options()
+	opts.Exec = []string{"/opt/a", "/opt/b"}
+	for text, want := range map[string]bool{
+		sensor("  triggers: [{template: {name: p, exec: {command: deploy}}}]\n"):                                             true,
+		sensor("  triggers: [{template: {name: p, log: {}}, dlqTrigger: {template: {name: d, exec: {command: deploy}}}}]\n"): true,
+		sensor(logTrigger): false,
+		es(""):             false,
+	} {
+		c, _, err := tryBuild(t, text, managedBus, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.HasSuffix(strings.Join(main(c).Args, " "), "--allow-exec /opt/a --allow-exec /opt/b"); got != want {
+			t.Errorf("%v, want %v: %v", got, want, main(c).Args)
+		}
+	}
 }

@@ -112,6 +112,11 @@ func (w *workload) args(bus *Bus, refs references, received bool) []string {
 	if received {
 		args = append(args, "--drain-delay", drainDelay)
 	}
+	if w.runsPrograms() {
+		for _, dir := range w.opts.Exec {
+			args = append(args, "--allow-exec", dir)
+		}
+	}
 	return args
 }
 

@@ -22,15 +22,16 @@ import (
 type config struct {
 	path  string
 	value kind.Config
-	// kubernetes tells whether it uses the Kubernetes API.
-	kubernetes bool
+	// kubernetes tells whether it uses the Kubernetes API, programs whether it
+	// runs programs.
+	kubernetes, programs bool
 }
 
 func sourceConfigs(entries []manifest.Entry) []config {
 	var out []config
 	for _, e := range entries {
 		needs := e.Kind.NeedsKubernetes
-		out = append(out, config{e.Path, e.Config, needs != nil && needs(e.Config)})
+		out = append(out, config{e.Path, e.Config, needs != nil && needs(e.Config), false})
 	}
 	return out
 }
@@ -54,7 +55,7 @@ func triggerConfigs(s *v1alpha1.Sensor, kinds trigger.Kinds) []config {
 				if c == nil {
 					continue
 				}
-				out = append(out, config{path + ".template." + name, c, k.NeedsKubernetes != nil && k.NeedsKubernetes(c)})
+				out = append(out, config{path + ".template." + name, c, k.NeedsKubernetes != nil && k.NeedsKubernetes(c), k.RunsPrograms})
 			}
 		}
 	}
@@ -174,4 +175,9 @@ func (f *finder) add(path string, to map[string][]string, selector reflect.Value
 // needsKubernetes tells whether the pod needs a token.
 func (w *workload) needsKubernetes() bool {
 	return slices.ContainsFunc(w.configs, func(c config) bool { return c.kubernetes })
+}
+
+// runsPrograms tells whether the pod may be told that it may.
+func (w *workload) runsPrograms() bool {
+	return slices.ContainsFunc(w.configs, func(c config) bool { return c.programs })
 }

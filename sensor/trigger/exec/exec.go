@@ -18,6 +18,8 @@ import (
 var Kind = trigger.Kind{
 	Kind:   kind.Of("exec", newRunner),
 	Follow: trigger.FollowAtOnce(func(c *Config) *v1alpha1.Follow { return c.Follow }),
+
+	RunsPrograms: true,
 }
 
 // runner implements trigger.Trigger.
