@@ -69,6 +69,9 @@ func (t *runner) fire(ctx context.Context, from origin, f *firing) (ending, erro
 		if p.Count < action.retry.Attempts() && !trigger.IsPermanent(err) {
 			wait := max(action.retry.Wait(p.Count, rand.Float64()), trigger.AskedWait(err)) //nolint:gosec // jitter
 			p.NotBefore = time.Now().Add(wait).UTC()
+			if due, skipped := t.retried.Due(err.Error()); due {
+				t.log.Warn("attempt failed, and is made again", "action", action.name, "firing", f.id, "attempt", p.Count, "of", action.retry.Attempts(), "retry_in", wait, "alike", skipped, "error", err)
+			}
 			t.log.Debug("attempt failed", "action", action.name, "firing", f.id, "attempt", p.Count, "of", action.retry.Attempts(), "retry_in", wait, "error", err)
 			return again(wait), t.saveProgress(ctx, f.id, p)
 		}
@@ -146,7 +149,7 @@ func (t *runner) attempt(ctx context.Context, a *actionPlan, f *firing, p *progr
 		return deed{}, err
 	}
 	if t.debug(ctx) {
-		t.log.Debug("fired", "action", a.name, "firing", f.id, "attempt", p.Total+1, "result", did.Summary, "took", time.Since(start))
+		t.log.Debug("fired", "action", a.name, "firing", f.id, "events", f.eventIDs(), "attempt", p.Total+1, "result", did.Summary, "took", time.Since(start))
 	}
 	return did, nil
 }

@@ -20,7 +20,7 @@ func TestRetriesKeepTheID(t *testing.T) {
 		}
 		return nil
 	}}
-	start(t, bus, `
+	r := start(t, bus, `
 spec:
   dependencies:
   - {name: a, eventSourceName: src, eventName: a}
@@ -39,6 +39,10 @@ spec:
 	eventually(t, "state gone", func() bool { return len(stateLeft(t, bus)) == 0 })
 	if ls := letters(t, bus); len(ls) != 0 {
 		t.Errorf("dead letters %v", ls)
+	}
+	// The first failure is told, the same one again is not.
+	if text := r.log.String(); strings.Count(text, "attempt failed, and is made again") != 1 || !strings.Contains(text, "attempt=1 of=5") {
+		t.Errorf("logged:\n%s", text)
 	}
 }
 

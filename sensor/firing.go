@@ -87,3 +87,13 @@ func (d *Dependency) applyTransform(ctx context.Context, e *event.Event) (*event
 	out.DataEncoded, out.DataBase64 = data, false
 	return &out, nil
 }
+
+// eventIDs are those of the events as SOURCE/ID, for the log.
+func (f *firing) eventIDs() []string {
+	ids := make([]string, 0, len(f.origin))
+	for _, o := range f.origin {
+		ids = append(ids, o.From.Source+"/"+o.Event.ID())
+	}
+	slices.Sort(ids)
+	return ids
+}

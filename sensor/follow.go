@@ -52,7 +52,11 @@ func (t *runner) followUp(ctx context.Context, a *actionPlan, f *firing, p *prog
 		if !did.follow.Emit {
 			return nil
 		}
-		return t.tell(ctx, tell, outcomeSucceeded, did.Summary, nil)
+		if err := t.tell(ctx, tell, outcomeSucceeded, did.Summary, nil); err != nil {
+			return err
+		}
+		t.metrics.outcome(outcomeSucceeded)
+		return nil
 	}
 	if len(did.Follow) > mostRef {
 		return fmt.Errorf("trigger of kind %s wants to remember %d bytes, at most %d are allowed", a.kind.Name, len(did.Follow), mostRef)

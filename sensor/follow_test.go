@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/signalbox-events/signalbox/eventbus"
 	"github.com/signalbox-events/signalbox/eventbus/bustest"
@@ -84,9 +85,12 @@ func TestOutcomeAtOnce(t *testing.T) {
 	bus := bustest.New(t)
 	told := outcomesOf(t, bus)
 	p := &probe{}
-	start(t, bus, following, p)
+	r := start(t, bus, following, p)
 	publish(t, bus, "hook", "push", "1", `{"n":7}`)
 	e, data := onlyOne(t, told, "t.succeeded")
+	eventually(t, "the metric", func() bool {
+		return testutil.ToFloat64(r.metrics.Outcomes.WithLabelValues("default", "s", "t", "succeeded")) == 1
+	})
 	in := p.inputs(t, 1)[0]
 	want := map[string]any{"outcome": "succeeded", "kind": "probe", "namespace": "default", "sensor": "s", "trigger": "t", "firing": in.ID, "summary": "probed"}
 	for k, v := range want {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,13 +163,34 @@ func compile(t *testing.T, text string, p *probe) *sensor.Plan {
 // running is a sensor that runs until stop is called or the test ends.
 type running struct {
 	*sensor.Sensor
-	stop func()
+	stop    func()
+	metrics *telemetry.Metrics
+	log     *lines // warnings and worse
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func start(t *testing.T, bus *eventbus.Bus, text string, p *probe) *running {
 	t.Helper()
+	r := &running{metrics: telemetry.New("test", ""), log: &lines{}}
 	s := sensor.New(compile(t, text, p), sensor.Env{
-		Bus: bus, Log: slog.New(slog.DiscardHandler), Metrics: telemetry.New("test", ""),
+		Bus: bus, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelWarn})), Metrics: r.metrics,
 		Secrets: secret.Dir(""), Grace: 5 * time.Second, LeaseTTL: time.Second,
 	})
 	if err := s.Prepare(t.Context()); err != nil {
@@ -184,7 +206,8 @@ func start(t *testing.T, bus *eventbus.Bus, text string, p *probe) *running {
 		}
 	})
 	t.Cleanup(stop)
-	return &running{s, stop}
+	r.Sensor, r.stop = s, stop
+	return r
 }
 
 func publish(t *testing.T, bus *eventbus.Bus, source, name, id, data string) {

@@ -33,6 +33,7 @@ type runner struct {
 	stopping          chan struct{}
 	trouble           quiet
 	unsure            seldom.Complaint // about filters that fail
+	retried           seldom.Complaint // about actions that fail
 }
 
 // warn tells, now and then, of a filter that fails rather than says no. Paths that
@@ -203,7 +204,7 @@ func (t *runner) process(ctx context.Context, d *eventbus.Delivery) (ending, err
 			continue
 		}
 		if t.debug(ctx) {
-			t.log.Debug("event does not match", "dependency", dep.Name, "event", d.Event.ID(), "why", v.Why())
+			t.log.Debug("event does not match", "dependency", dep.Name, "event", d.Event.ID(), "why", fmt.Sprint(v.Why()))
 		}
 	}
 	if len(passed) == 0 {

@@ -72,7 +72,7 @@ func endpoint(s string) (*transport.Endpoint, error) {
 	switch ep.Protocol {
 	case "http", "https", "ssh":
 	default:
-		return nil, errors.New("does not begin with https:// or ssh://, and is not user@host:path")
+		return nil, errors.New("does not begin with https://, http:// or ssh://, and is not user@host:path")
 	}
 	if ep.Host == "" || strings.Trim(ep.Path, "/") == "" {
 		return nil, errors.New("names no host, or no repository of it")

@@ -124,12 +124,16 @@ func (w *world) find(namespace string, d *v1alpha1.EventDependency) (facts, *v1a
 	sources := w.sources[namespace]
 	es := sources[d.EventSourceName]
 	if es == nil {
+		if told := w.emitted.of(namespace, d.EventSourceName); len(told) > 0 {
+			p := v1alpha1.Warn("eventName", "Sensor %q puts no event %q on the bus", d.EventSourceName, d.EventName)
+			return facts{}, hintNearest(p, d.EventName, told)
+		}
 		f := w.assume(d.EventSourceName)
 		if len(sources) == 0 {
 			return f, nil
 		}
 		p := v1alpha1.Warn("eventSourceName", "there is no EventSource %q among the manifests", d.EventSourceName)
-		return f, hintNearest(p, d.EventSourceName, slices.Sorted(maps.Keys(sources)))
+		return f, hintNearest(p, d.EventSourceName, slices.Concat(slices.Sorted(maps.Keys(sources)), w.emitted.sources(namespace)))
 	}
 	var events []string
 	for name, entries := range es.Spec.Sources {

@@ -34,6 +34,30 @@ func (e emitted) at(namespace, source, event string) by {
 	return e[[3]string{namespace, source, ""}]
 }
 
+// of are the events that a sensor puts on the bus under its name.
+func (e emitted) of(namespace, source string) []string {
+	var events []string
+	for at, how := range e {
+		if at[0] == namespace && at[1] == source && at[2] != "" && (how == byEmit || how == byOutcome) {
+			events = append(events, at[2])
+		}
+	}
+	slices.Sort(events)
+	return events
+}
+
+// sources are the names under which sensors of a namespace put events on the bus.
+func (e emitted) sources(namespace string) []string {
+	var names []string
+	for at, how := range e {
+		if at[0] == namespace && (how == byEmit || how == byOutcome) {
+			names = append(names, at[1])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // outcomes are the ends of the names of events that tell how an action ended.
 var outcomes = []string{".succeeded", ".failed", ".timedout"}
 

@@ -296,6 +296,12 @@ func TestReferences(t *testing.T) {
 		{"path that outcomes do not have", source + sensor("eventSourceName: up, eventName: t.failed, "+filter("detail.x")) + syncer("follow: {emit: true}"), []string{
 			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].filters.data[0].path: "detail.x" never exists: the data of outcome events has only outcome, summary, details, payload, events, firing, kind, namespace and 4 more (did you mean "details"?)`,
 		}},
+		{"no such outcome", source + sensor("eventSourceName: up, eventName: t.suceeded") + syncer("follow: {emit: true}"), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventName: Sensor "up" puts no event "t.suceeded" on the bus (did you mean "t.succeeded"?)`,
+		}},
+		{"outcome of no such sensor", source + sensor("eventSourceName: upp, eventName: t.failed") + syncer("follow: {emit: true}"), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventSourceName: there is no EventSource "upp" among the manifests (did you mean "up"?)`,
+		}},
 		{"outcome that is not told", source + sensor("eventSourceName: up, eventName: t.succeeded") + syncer("follow: {timeout: 1m}"), []string{
 			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventName: the trigger of Sensor "up" does not tell its outcome (give it follow: {emit: true})`,
 		}},

@@ -1,7 +1,6 @@
 package param
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -86,7 +85,11 @@ func (t Text) With(root map[string]any) (string, error) {
 		return "", err
 	}
 	if strings.Contains(out, template.NoValue) {
-		return "", errors.New("the events do not have something that the template names; where that is right, give it a default: {{ .Input.x.data.y | default \"...\" }}")
+		what := "something that the template names"
+		if missing := t.template.Missing(root); len(missing) > 0 {
+			what = strings.Join(missing, ", ")
+		}
+		return "", fmt.Errorf("the events do not have %s; where that is right, give it a default: {{ .Input.x.data.y | default \"...\" }}", what)
 	}
 	return out, nil
 }

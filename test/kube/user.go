@@ -62,10 +62,8 @@ func (c *Cluster) ServiceAccount(t testing.TB, namespace, name string) *rest.Con
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	api, err := kubernetes.NewForConfig(c.admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	api, done := client(t, c.admin)
+	defer done()
 	if err := createServiceAccount(ctx, api, namespace, name); err != nil {
 		t.Fatal(err)
 	}

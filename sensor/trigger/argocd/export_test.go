@@ -24,3 +24,9 @@ func Hasten(t trigger.Trigger) {
 		ailing: 60 * time.Millisecond, accepted: time.Millisecond, refresh: 300 * time.Millisecond,
 	}
 }
+
+// Steady has a trigger wait for d to see whether what it sees goes on to be so.
+func Steady(t trigger.Trigger, d time.Duration) {
+	p := &t.(*actor).pace
+	p.linger, p.healthy, p.ailing = d, d, d
+}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -113,7 +114,9 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	return labOf(t, triggertest.NewEnv(t))
+	l := labOf(t, triggertest.NewEnv(t))
+	l.use(l.kube.Granted(t, l.ns, "deploy", "README.md")) // what users are told is enough
+	return l
 }
 
 func labOf(t *testing.T, e *triggertest.Env) *lab {
@@ -121,19 +124,24 @@ func labOf(t *testing.T, e *triggertest.Env) *lab {
 	c := kube.Start(t)
 	define.Do(func() { argotest.Define(t, c, "argocd-application") }) // takes seconds, and all tests share the API
 	l := &lab{t: t, env: e, kube: c, wire: &wire{}}
-	config := c.Config()
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &tapped{l.wire, next} })
-	tapped, admin := cluster.Of(config), cluster.Of(c.Config())
+	admin := cluster.Of(c.Config())
 	t.Cleanup(admin.Close) // after the namespace has been deleted
-	t.Cleanup(tapped.Close)
-	e.Kubernetes = tapped
 	l.ns = c.Namespace(t)
+	l.use(c.Config())
 	d, err := admin.Dynamic()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.api = d.Resource(argotest.Applications).Namespace(l.ns)
 	return l
+}
+
+// use makes triggers from now on act as somebody.
+func (l *lab) use(config *rest.Config) {
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &tapped{l.wire, next} })
+	c := cluster.Of(config)
+	l.t.Cleanup(c.Close)
+	l.env.Kubernetes = c
 }
 
 func (l *lab) input(n int) trigger.Input {

@@ -234,6 +234,7 @@ func TestSeveral(t *testing.T) {
 	}
 	l.fire(l.build("{project: other, operation: refresh}"), l.input(2), "refresh of c asked for")
 	l.fire(l.build("{selector: team=z}"), l.input(2), "no application is selected")
+	l.use(l.kube.Config()) // it takes a ClusterRole
 	l.fire(l.build("{name: d, namespace: '*', operation: refresh}"), l.input(2), "refresh of d asked for")
 	_ = l.fails(l.build("{name: d, selector: team=x}"), l.input(2), false, "sync of d: there is no application d that is asked for")
 }

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/signalbox-events/signalbox/sensor/trigger/argocd"
 	"github.com/signalbox-events/signalbox/test/argotest"
 )
 
@@ -57,7 +59,9 @@ func TestServerLags(t *testing.T) {
 			in := l.input(1)
 			r := l.fire(l.build(config), in, tc.summary)
 			lag.Store(3)
-			l.outcome(l.await(t.Context(), config, l.following(in, r)), false, tc.want)
+			tr := l.build(config)
+			argocd.Steady(tr, time.Second) // longer than three answers of a busy machine
+			l.outcome(awaitBy(t.Context(), tr, l.following(in, r)), false, tc.want)
 		})
 	}
 }

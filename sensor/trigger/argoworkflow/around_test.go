@@ -35,6 +35,7 @@ func TestResubmitSelected(t *testing.T) {
 // TestAs acts as somebody who may do nothing.
 func TestAs(t *testing.T) {
 	l := newLab(t)
+	l.use(l.kube.Config())
 	l.put(argotest.Workflows, "{kind: Workflow, metadata: {name: w}, spec: {}, status: {phase: Running}}")
 	l.fails(l.named("stop", "w", "--as, nobody, --as-group=g"), l.input(1), false, `stop workflow NS/w: workflows.argoproj.io "w" is forbidden: User "nobody" cannot get`)
 	l.fails(l.named("stop", "w", "--token, wrong"), l.input(1), false, "stop workflow NS/w: Unauthorized")

@@ -110,6 +110,7 @@ func TestStrict(t *testing.T) {
 
 func TestNamespaces(t *testing.T) {
 	l := newLab(t)
+	l.use(l.kube.Config())
 	other := l.kube.Namespace(t)
 	in := func(metadata string) string { return strings.Replace(hello, "generateName: hello-", metadata, 1) }
 	tr := l.build("{" + in("name: a, namespace: "+other) + ", args: [-n, nowhere]}")

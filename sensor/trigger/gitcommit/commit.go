@@ -23,9 +23,21 @@ type result struct {
 	// revision is the commit; empty if there is none.
 	revision string
 	summary  string
+	// effect is one of the following; empty is nothing.
+	effect string
 	// firings is how many the commit has.
 	firings int
 }
+
+// What details.effect says of a firing.
+const (
+	// effectCommitted: what it wanted is in details.revision.
+	effectCommitted = "committed"
+	// effectSuperseded: that of a newer event is.
+	effectSuperseded = "superseded"
+	// effectNothing: it was so already.
+	effectNothing = "nothing"
+)
 
 // commit makes and pushes the commit of the open jobs, and answers them.
 func (r *round) commit() error {
@@ -187,8 +199,12 @@ func (r *round) finish(jobs []*job, out result) {
 	}
 	for _, j := range jobs {
 		o := out
+		if o.revision != "" {
+			o.effect = effectCommitted
+		}
 		switch by := r.beaten[j]; {
 		case by != "" && len(r.todo[j]) == 0 && o.summary == "":
+			o.effect = effectSuperseded
 			o.summary = "superseded by " + by
 			if revision != "" {
 				o.summary += ", " + short(revision) + " on " + r.where()

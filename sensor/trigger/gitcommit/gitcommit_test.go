@@ -40,7 +40,7 @@ committer: {name: Bot, email: bot@example.com}
 	at := r.At(t, main)
 	wantSummary(t, res, at[:7]+" on main: deploy/app.yaml image.tag v0 -> v1")
 	want := map[string]any{
-		"repository": r.url, "branch": "main", "revision": at, "firings": 1,
+		"repository": r.url, "branch": "main", "effect": "committed", "revision": at, "firings": 1,
 		"changes": []any{map[string]any{"path": "deploy/app.yaml", "what": "image.tag", "old": "v0", "new": "v1"}},
 	}
 	if !reflect.DeepEqual(res.Details, want) {
@@ -85,6 +85,11 @@ func TestSeveralFirings(t *testing.T) {
 	wantSummary(t, results[0], fmt.Sprintf("superseded by %032x, %s on main", 2, at[:7]))
 	wantSummary(t, results[2], "superseded by ")
 	wantSummary(t, results[3], "deploy/b.yaml")
+	for i, want := range []string{"superseded", "committed", "superseded", "committed"} {
+		if d := results[i].Details; d["effect"] != want || d["revision"] != at {
+			t.Errorf("details of %d: %v", i, d)
+		}
+	}
 	got := r.Git(t, "", "show", "-s", "--format=%B", at)
 	if !strings.HasPrefix(got, "2 changes\n\n- deploy v9\n- deploy v3\n\nSignalbox-Firing: ") || strings.Count(got, "Signalbox-Event: ") != 4 {
 		t.Errorf("message %s", got)
@@ -147,7 +152,7 @@ func TestAlreadySo(t *testing.T) {
 	tr := r.build(t, "")
 	res := fire(t, tr, push(1, "app", "v0", 1))
 	wantSummary(t, res, "already so")
-	if res.Details["revision"] != nil {
+	if res.Details["revision"] != r.At(t, main) || res.Details["effect"] != "nothing" {
 		t.Errorf("details %v", res.Details)
 	}
 	r.wantCommits(t, 1)

@@ -23,9 +23,11 @@ func (j *job) result(r *round, out result) (trigger.Result, error) {
 	if more := len(j.edits) - len(changes); more > 0 {
 		details["moreChanges"] = more
 	}
-	if out.revision != "" {
-		details["revision"] = out.revision
+	// What is so without a commit of ours is so in the newest one.
+	if revision := or(out.revision, or(r.draft.Made(), r.draft.Tip)); revision != "" {
+		details["revision"] = revision
 	}
+	details["effect"] = or(out.effect, effectNothing)
 	if out.firings > 0 {
 		details["firings"] = out.firings
 	}
