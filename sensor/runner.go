@@ -204,7 +204,7 @@ func (t *runner) process(ctx context.Context, d *eventbus.Delivery) (ending, err
 			continue
 		}
 		if t.debug(ctx) {
-			t.log.Debug("event does not match", "dependency", dep.Name, "event", d.Event.ID(), "why", fmt.Sprint(v.Why()))
+			t.log.Debug("event does not match", "dependency", dep.Name, "event", d.Event.ID(), "why", v.Why().String())
 		}
 	}
 	if len(passed) == 0 {

@@ -63,6 +63,29 @@ func TestRunPrograms(t *testing.T) {
 	})
 }
 
+func TestRunNoCluster(t *testing.T) {
+	for _, name := range []string{"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("HOME", t.TempDir())
+	folder(t, map[string]string{"m/source.yaml": source, "m/sensor.yaml": `
+apiVersion: argoproj.io/v1alpha1
+kind: Sensor
+metadata: {name: deploy}
+spec:
+  dependencies: [{name: a, eventSourceName: clock, eventName: tick}]
+  triggers:
+    - template: {name: here, argoCD: {name: shop}}
+    - template: {name: there, argoCD: {name: shop, server: {url: "https://cd.example", token: {name: cd, key: token}}}}
+`})
+	run := start(t, "run", "m", "--host", "127.0.0.1", "--data-dir", "data")
+	until(t, "the table", func() bool { return strings.Contains(run.out.String(), "there") })
+	until(t, "the warning", func() bool { return strings.Contains(run.err.String(), "a trigger cannot act") })
+	if text := run.err.String(); strings.Count(text, "a trigger cannot act") != 1 || !strings.Contains(text, "trigger=here") || !strings.Contains(text, "--kubeconfig") {
+		t.Errorf("the log says\n%s", text)
+	}
+}
+
 func TestRunNoPrograms(t *testing.T) {
 	folder(t, map[string]string{"m/source.yaml": source, "m/sensor.yaml": executing, "hooks/note": "#!/bin/sh\n"})
 	run := start(t, "run", "m", "--host", "127.0.0.1", "--data-dir", "data")

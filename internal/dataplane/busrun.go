@@ -135,7 +135,7 @@ func (b *busRun) applySensor(ctx context.Context, o *manifest.Object) {
 		b.p.problem(o, v1alpha1.Fatal(err))
 		return
 	}
-	b.p.warnOfPrograms(o)
+	b.p.warnOfLacks(o)
 	var ttl time.Duration
 	if b.p.cfg.Server != nil { // as for sources
 		ttl = aloneTTL

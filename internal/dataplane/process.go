@@ -278,21 +278,38 @@ func (p *Process) problem(o *manifest.Object, err error) {
 	}
 }
 
-// warnOfPrograms tells at the start what each firing would otherwise fail with.
-func (p *Process) warnOfPrograms(o *manifest.Object) {
-	if len(p.cfg.Exec) > 0 {
-		return
-	}
+// warnOfLacks tells at the start what each firing would otherwise fail with.
+func (p *Process) warnOfLacks(o *manifest.Object) {
 	for i := range o.Sensor.Spec.Triggers {
 		for t := &o.Sensor.Spec.Triggers[i]; t != nil; t = t.DLQTrigger {
 			if t.Template == nil {
 				continue
 			}
-			for name := range t.Template.Kinds {
-				if k, ok := p.cfg.Triggers.Named(name); ok && k.RunsPrograms {
-					p.cfg.Log.Warn("a trigger cannot run its program: this process was started without --allow-exec DIR", "object", o.String(), "trigger", t.Template.Name)
+			for name, raw := range t.Template.Kinds {
+				k, ok := p.cfg.Triggers.Named(name)
+				if !ok {
+					continue
+				}
+				if err := p.lacks(&k, raw.Raw); err != nil {
+					p.cfg.Log.Warn("a trigger cannot act", "object", o.String(), "trigger", t.Template.Name, "error", err)
 				}
 			}
 		}
 	}
+}
+
+// lacks is what the process was not given that a trigger needs.
+func (p *Process) lacks(k *trigger.Kind, raw []byte) error {
+	if k.RunsPrograms && len(p.cfg.Exec) == 0 {
+		return errors.New("this process was started without --allow-exec DIR")
+	}
+	if k.NeedsKubernetes == nil {
+		return nil
+	}
+	c, err := k.Decode(raw)
+	if c == nil || v1alpha1.Fatal(err) != nil || !k.NeedsKubernetes(c) { // lint has told of it, or a parameter mends it
+		return nil
+	}
+	_, err = p.cfg.Kubernetes.Config()
+	return err
 }

@@ -111,7 +111,7 @@ func (f First) ConfigMap(ctx context.Context, ref *corev1.ConfigMapKeySelector) 
 }
 
 func (f First) first(optional *bool, read func(Reader) ([]byte, error)) ([]byte, error) {
-	var errs []error
+	var absent missingError
 	for _, r := range f {
 		b, err := read(r)
 		if err == nil {
@@ -120,19 +120,33 @@ func (f First) first(optional *bool, read func(Reader) ([]byte, error)) ([]byte,
 		if !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		errs = append(errs, err)
+		each := missingError{err.Error(), nil}
+		_ = errors.As(err, &each)
+		absent.what, absent.why = each.what, append(absent.why, each.why...)
 	}
 	if optional != nil && *optional {
 		return nil, nil
 	}
-	return nil, errors.Join(errs...)
+	return nil, absent
 }
+
+// missingError is an ErrNotFound that says where was looked, in one line.
+type missingError struct {
+	what string
+	why  []string
+}
+
+func (e missingError) Error() string {
+	return fmt.Sprintf("%s: %v (%s)", e.what, ErrNotFound, strings.Join(e.why, "; "))
+}
+
+func (e missingError) Unwrap() error { return ErrNotFound }
 
 func missing(what, name, key string, optional *bool, why string) ([]byte, error) {
 	if optional != nil && *optional {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%s %q, key %q: %w (%s)", what, name, key, ErrNotFound, why)
+	return nil, missingError{fmt.Sprintf("%s %q, key %q", what, name, key), []string{why}}
 }
 
 func trim(b []byte) []byte { return bytes.TrimSuffix(b, []byte("\n")) }

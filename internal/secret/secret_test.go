@@ -90,3 +90,12 @@ func TestDirStaysInside(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstSaysWhereItLooked(t *testing.T) {
+	f := First{Objects{}, Dir("")}
+	_, err := f.Secret(t.Context(), key("login", "password"))
+	want := `secret "login", key "password": not found (not among the manifests; there is no folder of secrets; see --secrets)`
+	if !errors.Is(err, ErrNotFound) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}

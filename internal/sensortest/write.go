@@ -61,17 +61,7 @@ func writeReport(w io.Writer, r sensor.Report) {
 }
 
 func writeClause(w io.Writer, c verdict.Clause) {
-	fmt.Fprintf(w, "      %-7s %s", c.Outcome, c.Path)
-	if c.Want != "" {
-		fmt.Fprintf(w, ": %s", c.Want)
-	}
-	if c.Got != "" {
-		fmt.Fprintf(w, "; got %s", strings.ReplaceAll(c.Got, "\n", " "))
-	}
-	if c.Err != "" {
-		fmt.Fprintf(w, "; %s", c.Err)
-	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "      %-7s %s\n", c.Outcome, strings.ReplaceAll(c.String(), "\n", " "))
 }
 
 func writeFiring(w io.Writer, f sensor.PlannedFiring) {

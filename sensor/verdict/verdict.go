@@ -27,6 +27,24 @@ type Clause struct {
 	Err string `json:"error,omitempty"`
 }
 
+// String is the clause as one line: path, words, what was got instead, and the error.
+func (c *Clause) String() string {
+	if c == nil {
+		return ""
+	}
+	s := c.Path
+	if c.Want != "" {
+		s += ": " + c.Want
+	}
+	if c.Got != "" {
+		s += "; got " + c.Got
+	}
+	if c.Err != "" {
+		s += "; " + c.Err
+	}
+	return s
+}
+
 // Dependency is what a dependency said of an event.
 type Dependency struct {
 	// Name of the dependency.
