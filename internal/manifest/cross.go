@@ -203,8 +203,9 @@ func (w *world) sensor(o *Object) []*v1alpha1.Problem {
 			found = append(found, p)
 		}
 	}
+	found = append(found, unused(&o.Sensor.Spec)...)
 	for i := range o.Sensor.Spec.Triggers {
-		for _, p := range references(&o.Sensor.Spec.Triggers[i], deps) {
+		for _, p := range references(&o.Sensor.Spec.Triggers[i], deps, w.Triggers) {
 			p.Path = v1alpha1.Join("spec.triggers"+v1alpha1.Index(i), p.Path)
 			found = append(found, p)
 		}

@@ -82,7 +82,9 @@ func (c *sayConfig) Default()        {}
 func (c *sayConfig) Validate() error { return nil }
 
 type syncConfig struct {
-	Follow *v1alpha1.Follow `json:"follow,omitempty"`
+	Revision   string                      `json:"revision,omitempty"`
+	Parameters []v1alpha1.TriggerParameter `json:"parameters,omitempty"`
+	Follow     *v1alpha1.Follow            `json:"follow,omitempty"`
 }
 
 func (c *syncConfig) Default()        {}
@@ -128,6 +130,7 @@ func options() manifest.Options {
 			{Kind: kind.Of("log", noTrigger[sayConfig])},
 			{Kind: kind.Of("emit", noTrigger[emitConfig])},
 			{
+				Texts:  true,
 				Kind:   kind.Of("sync", noTrigger[syncConfig]),
 				Follow: &trigger.Follow{Block: func(c kind.Config) *v1alpha1.Follow { return c.(*syncConfig).Follow }},
 			},

@@ -302,6 +302,17 @@ func TestReferences(t *testing.T) {
 		{"outcome of no such sensor", source + sensor("eventSourceName: upp, eventName: t.failed") + syncer("follow: {emit: true}"), []string{
 			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventSourceName: there is no EventSource "upp" among the manifests (did you mean "up"?)`,
 		}},
+		{"texts over all events", source + sensor("eventSourceName: hooks, eventName: push") + "---\n" + strings.Replace(strings.Replace(strings.TrimPrefix(emitter, "---\n"),
+			"emit: {eventSourceName: chain, eventName: next}",
+			`sync: {revision: "{{ .Input.a.data.body.x }}{{ .Input.b.data.x }}{{ .Input.a.body }}{{ .Input.a.context.id }}{{ .Input.a.data.commit }}", parameters: [{src: {dependencyName: a, dataTemplate: "{{ .Input.c }}"}, dest: revision}]}`, 1),
+			"name: up", "name: up2", 1), []string{
+			`m.yaml:21: warning: Sensor/up2: spec.triggers[0].template.sync.revision: "commit" never exists: the data of webhook events has only header and body (did you mean "body.commit"?)`,
+			`m.yaml:21: warning: Sensor/up2: spec.triggers[0].template.sync.revision: .Input.a has data and context, and no body (did you mean .Input.a.data.body?)`,
+			`m.yaml:21: warning: Sensor/up2: spec.triggers[0].template.sync.revision: there is no dependency "b" for .Input.b (there are a)`,
+		}},
+		{"dependency that nothing waits for", source + strings.Replace(sensor("eventSourceName: hooks, eventName: push")+"  - {name: b, eventSourceName: hooks, eventName: push}\n", "log: {}", "conditions: b, log: {}", 1), []string{
+			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].name: no trigger's condition has "a", so its events do nothing`,
+		}},
 		{"outcome that is not told", source + sensor("eventSourceName: up, eventName: t.succeeded") + syncer("follow: {timeout: 1m}"), []string{
 			`m.yaml:14: warning: Sensor/s: spec.dependencies[0].eventName: the trigger of Sensor "up" does not tell its outcome (give it follow: {emit: true})`,
 		}},

@@ -117,6 +117,9 @@ type Kind struct {
 	// that its pod gets a token; nil for kinds that do not. The configuration is
 	// the one before parameters are put into it, and may not be valid.
 	NeedsKubernetes func(kind.Config) bool
+	// Texts says that texts of its configuration may be templates over all events of
+	// a firing (param.Text).
+	Texts bool
 	// RunsPrograms says that it runs programs of the machine, for which a process
 	// needs Env.Exec.
 	RunsPrograms bool

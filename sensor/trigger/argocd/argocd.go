@@ -29,6 +29,7 @@ var Kind = trigger.Kind{
 			return t.(*actor).await(ctx, f)
 		},
 	},
+	Texts: true,
 }
 
 // sideBySide is how many applications are acted on at once.

@@ -27,6 +27,7 @@ var Kind = trigger.Kind{
 		Block: func(c kind.Config) *v1alpha1.Follow { return c.(*Config).Follow },
 		Await: await,
 	},
+	Texts: true,
 }
 
 // actor implements trigger.Trigger.

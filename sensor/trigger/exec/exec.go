@@ -19,7 +19,7 @@ var Kind = trigger.Kind{
 	Kind:   kind.Of("exec", newRunner),
 	Follow: trigger.FollowAtOnce(func(c *Config) *v1alpha1.Follow { return c.Follow }),
 
-	RunsPrograms: true,
+	Texts: true, RunsPrograms: true,
 }
 
 // runner implements trigger.Trigger.

@@ -25,6 +25,7 @@ var Kind = trigger.Kind{
 		Block: func(c kind.Config) *v1alpha1.Follow { return c.(*Config).Follow },
 		Await: await,
 	},
+	Texts: true,
 }
 
 // committer implements trigger.Trigger.

@@ -26,6 +26,7 @@ import (
 var Kind = trigger.Kind{
 	Kind:   kind.Of("notify", newNotifier),
 	Follow: &trigger.Follow{Block: block, Await: await, Acts: true},
+	Texts:  true,
 }
 
 // aeon is the time-out of following a group, which ends by itself.
