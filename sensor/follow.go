@@ -114,6 +114,9 @@ const (
 	lookForMore = time.Second
 )
 
+// timeToLook is what an action that is taken up late has at least.
+const timeToLook = 30 * time.Second
+
 // errNothingLeft ends a leadership.
 var errNothingLeft = errors.New("nothing is left to be followed")
 
@@ -261,6 +264,9 @@ func (t *runner) followToEnd(ctx context.Context, id string) error {
 // awaitOutcome returns an error only if ctx is done.
 func (t *runner) awaitOutcome(ctx context.Context, id string, rec *followed) (state string, out trigger.Outcome, err error) {
 	end := rec.Since.Add(rec.Timeout)
+	if now := time.Now(); now.Sub(rec.Since) > rec.Timeout/2 && end.Before(now.Add(timeToLook)) {
+		end = now.Add(timeToLook) // nobody followed for a while: it may have ended in time
+	}
 	bounded, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	var last error

@@ -146,6 +146,43 @@ func TestFollowingOutlivesTheProcess(t *testing.T) {
 	}
 }
 
+// An action whose time ran out while no process was there is looked at all the same.
+func TestTakenUpTooLate(t *testing.T) {
+	bus := bustest.New(t)
+	told := outcomesOf(t, bus)
+	waits := func(ctx context.Context, _ string, _ trigger.Following) (trigger.Outcome, error) {
+		<-ctx.Done()
+		return trigger.Outcome{}, ctx.Err()
+	}
+	p := &probe{await: waits}
+	first := start(t, bus, following, p)
+	publish(t, bus, "hook", "push", "1", `{"n":7}`)
+	eventually(t, "the record", func() bool { return len(followLeft(t, bus)) == 1 })
+	first.stop()
+	key := followLeft(t, bus)[0]
+	raw, revision, err := bus.State().Get(t.Context(), key)
+	var record map[string]any
+	if err == nil {
+		err = json.Unmarshal(raw, &record)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	record["since"] = time.Now().Add(-time.Hour)
+	if raw, err = json.Marshal(record); err == nil {
+		_, err = bus.State().Update(t.Context(), key, raw, revision)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, bus, following, &probe{await: func(ctx context.Context, _ string, _ trigger.Following) (trigger.Outcome, error) {
+		return trigger.Outcome{Summary: "ended long ago"}, ctx.Err()
+	}})
+	if _, data := onlyOne(t, told, "t.succeeded"); data["summary"] != "ended long ago" {
+		t.Errorf("data %v", data)
+	}
+}
+
 func TestErrorsOfAwait(t *testing.T) {
 	for name, tc := range map[string]struct {
 		timeout string
